@@ -1,0 +1,27 @@
+"""Fixtures that every test file shares."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / 'MNIST_data'
+NAMES = ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz',
+         't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz')
+
+
+@pytest.fixture(scope='session')
+def real_mnist():
+    """The folder with the four files of the real MNIST; without them the test skips.
+
+    With REQUIRE_MNIST=1 in the environment it fails instead, so that no such test is passed over
+    where the files were meant to be.
+    """
+    missing = [name for name in NAMES if not (DATA / name).is_file()]
+    if missing:
+        message = f'{DATA} lacks {", ".join(missing)}'
+        if os.environ.get('REQUIRE_MNIST') == '1':
+            pytest.fail(message)
+        pytest.skip(message)
+    return DATA
