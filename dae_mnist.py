@@ -93,7 +93,7 @@ def train(dae, mnist, n_epochs=n_epochs, batch_size=batch_size, corruption_level
     with tf.Session(graph=dae.graph) as sess:
         sess.run(dae.init_op)
         log = Log(log_dir, dae, sess) if log_dir else None
-        costs = log.restore(rng) if log else []
+        costs = log.restore(rng) if log else []  # of the epochs that are done already
         if len(costs) >= n_epochs:
             say(f'{log_dir} has {len(costs)} epochs already: to go on, give a larger --n_epochs')
         for i in range(len(costs), n_epochs):
@@ -209,48 +209,48 @@ class Log:
 
 
 def load_data(data_dir):
-    """Return MNIST and False; without data_dir, where it cannot be had, the drawn sample and True."""
+    """Return MNIST and None; where it cannot be had and no data_dir is named, the drawn sample and
+    its folder."""
     folder = os.path.join(os.path.dirname(os.path.abspath(input_data.__file__)), 'MNIST_data')
     try:
-        return input_data.read_data_sets(data_dir or folder, one_hot=True), False
+        return input_data.read_data_sets(data_dir or folder, one_hot=True), None
     except OSError as error:
         if data_dir:
             raise
         say(f'MNIST could not be had. {error}\nThis run trains on the sample, digits drawn by a '
             'program: its costs do not compare with those of MNIST.')
-        return input_data.read_data_sets(os.path.join(folder, 'sample'), one_hot=True), True
-
-
-def flag_type(kind, rule, holds):
-    """Return a type for argparse: a number of this kind for which the rule holds."""
-    def convert(text):
-        try:
-            if holds(kind(text)):
-                return kind(text)
-        except ValueError:
-            pass
-        raise argparse.ArgumentTypeError(f'{text!r} is not {rule}')
-    return convert
+        sample = os.path.join(folder, 'sample')
+        return input_data.read_data_sets(sample, one_hot=True), sample
 
 
 def make_parser():
-    """Return the parser of the flags: each is named like the constant that it overrides."""
-    parser = argparse.ArgumentParser('dae_mnist.py', argparse.SUPPRESS, __doc__.split('\n')[0],
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    count = flag_type(int, 'a whole number above 0', lambda n: n > 0)
-    rate = flag_type(float, 'a positive number', lambda x: 0 < x < np.inf)
-    chance = flag_type(float, 'a number from 0 to below 1', lambda x: 0 <= x < 1)
-    seed = flag_type(int, 'a whole number from 0 to 4294967295', lambda n: 0 <= n < 2**32)
+    """Return the parser of the flags; each is named like the constant that it overrides."""
+    parser = argparse.ArgumentParser('dae_mnist.py', argparse.SUPPRESS, allow_abbrev=False,
+                                     description=__doc__.split('\n')[0])
     flag = parser.add_argument
-    flag('--n_epochs', type=count, default=n_epochs, help='passes over the training images')
-    flag('--batch_size', type=count, default=batch_size, help='images a step')
-    flag('--learning_rate', type=rate, default=learning_rate, help='of the gradient descent')
-    flag('--corruption_level', type=chance, default=corruption_level, help='share of lost pixels')
-    flag('--n_hidden', type=count, default=n_hidden, help='hidden units')
-    flag('--seed', type=seed, help='for the same digits in each run')
-    flag('--data_dir', help='folder with MNIST; by default MNIST_data, else the sample in it')
-    flag('--log_dir', help='folder for what the run leaves, or to go on in; by default a new one')
+    flag('--n_epochs', type=int, default=n_epochs, help='passes over the images (%(default)s)')
+    flag('--batch_size', type=int, default=batch_size, help='images a step (%(default)s)')
+    flag('--learning_rate', type=float, default=learning_rate, help='of SGD (%(default)s)')
+    flag('--corruption_level', type=float, default=corruption_level,
+         help='the chance of a pixel to be destroyed (%(default)s)')
+    flag('--n_hidden', type=int, default=n_hidden, help='hidden units (%(default)s)')
+    flag('--seed', type=int, help='makes a run repeatable to the last digit')
+    flag('--data_dir', help='the folder of MNIST (MNIST_data, or else the sample in it)')
+    flag('--log_dir', help='the folder for what the run leaves, or to go on in (a new one in logs)')
     return parser
+
+
+def check(args, parser):
+    """End the script with one line and status 2 if a number is out of its range."""
+    for flag, good, rule in (
+            ('n_epochs', args.n_epochs > 0, 'above 0'),
+            ('batch_size', args.batch_size > 0, 'above 0'),
+            ('n_hidden', args.n_hidden > 0, 'above 0'),
+            ('learning_rate', 0 < args.learning_rate < np.inf, 'a positive number'),
+            ('corruption_level', 0 <= args.corruption_level < 1, 'at least 0 and below 1'),
+            ('seed', args.seed is None or 0 <= args.seed < 2**32, 'from 0 to 4294967295')):
+        if not good:
+            parser.error(f'--{flag} is {getattr(args, flag)}: it must be {rule}')
 
 
 def main(argv=None):
@@ -260,15 +260,17 @@ def main(argv=None):
         argv = [] if notebook and sys.argv[0] != globals().get('__file__') else sys.argv[1:]
     parser = make_parser()
     args = parser.parse_args(argv)
+    check(args, parser)
     log_dir = args.log_dir or f'logs/{datetime.datetime.now():%Y%m%d-%H%M%S-%f}'
 
     def interrupt(signum, frame):
         raise KeyboardInterrupt(signum)
 
+    sample = None
     old_handler, old_level = signal.signal(signal.SIGTERM, interrupt), tf.logging.get_verbosity()
     tf.logging.set_verbosity(tf.logging.ERROR)  # Saver warns of TensorFlow's own deprecated calls
     try:
-        mnist, is_sample = load_data(args.data_dir)
+        mnist, sample = load_data(args.data_dir)
         if args.batch_size > mnist.train.num_examples:
             parser.error(f'--batch_size: there are only {mnist.train.num_examples} training images')
         dae = build_graph(args.n_hidden, args.learning_rate, args.seed)
@@ -278,6 +280,7 @@ def main(argv=None):
         last = tf.train.latest_checkpoint(log_dir)
         safe = f'epoch {last.split("-")[-1]} is safe' if last else 'no epoch is finished yet'
         again = argv if args.log_dir else [*argv, '--log_dir', log_dir]
+        again = again + ['--data_dir', sample] if sample else again  # the same data, come what may
         command = f'main({again})' if notebook else shlex.join(['python', sys.argv[0], *again])
         say(f'Stopped; {safe}. To go on: {command}')
         sys.exit(128 + stop.args[0] if stop.args else 130)
@@ -289,7 +292,7 @@ def main(argv=None):
         tf.logging.set_verbosity(old_level)
     say(f'The learned weights and their pictures are in {log_dir}. To see the curve: '
         f'tensorboard --logdir {os.path.dirname(log_dir) or log_dir}')
-    if is_sample:
+    if sample:
         say('The data was the drawn sample, not MNIST: the costs do not compare.')
     return learned
 
