@@ -157,8 +157,8 @@ def jax_compiled(images):
     return jax(images, compiled=True)
 
 
-ROWS = {floor: 'floor: the five matrix products, NumPy', listing: 'the listing', numpy: 'NumPy by hand',
-        tensorflow_2: 'TensorFlow 2, tf.function', pytorch: 'PyTorch, eager',
+ROWS = {floor: 'floor: the five matrix products, NumPy', listing: 'the listing',
+        numpy: 'NumPy by hand', tensorflow_2: 'TensorFlow 2, tf.function', pytorch: 'PyTorch, eager',
         pytorch_compiled: 'PyTorch, compiled', jax: 'JAX, eager', jax_compiled: 'JAX, compiled'}
 
 
@@ -228,6 +228,7 @@ def race(rows, rounds):
         if worker.stdout.readline():
             workers[row], seconds[row] = worker, []
     for k in range(rounds + 1):
+        print(f'round {k} of {rounds}', file=sys.stderr)
         for row, worker in workers.items():
             print('\n', end='', file=worker.stdin, flush=True)
             answer = [float(x) for x in worker.stdout.readline().split()]
@@ -275,11 +276,11 @@ def main():
 
     whole = {row: [answer[1] for answer in seconds[row][1:]] for row in ('script', 'script_log')}
     ratio = median([a / b for a, b in zip(whole['script_log'], whole['script'])])
-    print(f'\nA whole epoch with the test cost: {median(whole["script"]):.2f} s without a log folder, '
-          f'{median(whole["script_log"]):.2f} s with one, ratio {ratio:.3f}.')
+    print(f'\nA whole epoch, with the test cost: {median(whole["script"]):.2f} s without a log '
+          f'folder, {median(whole["script_log"]):.2f} s with one, ratio {ratio:.3f}.')
 
     with tempfile.TemporaryDirectory() as folder:
-        runs = {'this script': [ROOT / 'dae_mnist.py', '--n_epochs', 1, '--log_dir', folder + '/log'],
+        runs = {'this script': [ROOT / 'dae_mnist.py', '--n_epochs', 1, '--log_dir', f'{folder}/log'],
                 'the listing': [ROOT / 'tests/listing.py', 0, 1, DATA]}
         print('\n| program, one epoch | seconds to the first line | peak memory in MB |\n'
               '| --- | --- | --- |')

@@ -1,4 +1,4 @@
-"""Downloads from a real server on this machine that misbehaves on demand, and in every other way."""
+"""Downloads from a real server on this machine that misbehaves on demand; other ways to fail."""
 
 import hashlib
 import http.server

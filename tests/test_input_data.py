@@ -431,7 +431,8 @@ def test_a_label_is_judged_by_the_number_of_classes():
     with pytest.raises(ValueError, match='above 2'):
         input_data.extract_labels(io.BytesIO(idx(np.array([0, 3], np.uint8))), num_classes=3)
     labels = np.array([25, 3], np.uint8)
-    assert np.array_equal(input_data.extract_labels(io.BytesIO(idx(labels)), num_classes=26), labels)
+    found = input_data.extract_labels(io.BytesIO(idx(labels)), num_classes=26)
+    assert np.array_equal(found, labels)
 
 
 def same_or_value_error(extract, content, expected):

@@ -101,6 +101,14 @@ def stop(folder, flags, terminal, ready, signum):
     return first, Child(command, folder, terminal).end()
 
 
+@pytest.fixture(autouse=True, scope='module')
+def heard():
+    """Children inherit it where SIGINT is ignored, as in a shell's background: hear it."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, old)
+
+
 @pytest.fixture(scope='module')
 def stopped(tmp_path_factory):
     """Three runs, stopped and continued, as futures; the first two start at the same moment."""

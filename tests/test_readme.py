@@ -211,6 +211,7 @@ def messages(tmp_path, monkeypatch, capsys):
         dae_mnist.Log(str(file), None, None)
     said.append(str(error.value))
 
+    said.append(stderr_of('-S', ROOT / 'dae_mnist.py'))  # a Python without packages
     for name in 'numpy', 'tensorflow':  # NumPy alone, then a TensorFlow that is too old
         (tmp_path / 'packages' / name).mkdir(parents=True)
         (tmp_path / 'packages' / name / '__init__.py').touch()

@@ -147,7 +147,7 @@ def test_the_last_line_names_the_folder_and_how_to_look_at_it(whole):
     assert re.fullmatch(r'(\d \d+\.?\d*\n){5}', out) and out.split()[::2] == list('01234')
 
 
-@pytest.mark.parametrize('log_dir', ['file/run', 'file', '/proc/run', None])
+@pytest.mark.parametrize('log_dir', ['file/run', 'file', '/proc', '/proc/run', None])
 def test_folder_that_cannot_be_written_is_told_before_training(log_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ('file', 'logs'):
