@@ -94,7 +94,7 @@ def train(dae, mnist, n_epochs=n_epochs, batch_size=batch_size, corruption_level
         sess.run(dae.init_op)
         log = Log(log_dir, dae, sess) if log_dir else None
         costs = log.restore(rng) if log else []  # of the epochs that are done already
-        if len(costs) >= n_epochs:
+        if log and len(costs) >= n_epochs:
             say(f'{log_dir} has {len(costs)} epochs already: to go on, give a larger --n_epochs')
         for i in range(len(costs), n_epochs):
             steps = zip(range(0, len(trX), batch_size), range(batch_size, len(trX) + 1, batch_size))
@@ -118,20 +118,27 @@ def train(dae, mnist, n_epochs=n_epochs, batch_size=batch_size, corruption_level
 
 def say(text, end='\n'):
     """Tell the person who waits; stdout is for the costs alone."""
-    clear = '\r\033[K' if sys.stderr.isatty() else ''
-    print(clear + text, end=end, file=sys.stderr, flush=True)
+    if sys.stderr:  # None where it is closed
+        clear = '\r\033[K' if sys.stderr.isatty() else ''
+        print(clear + text, end=end, file=sys.stderr, flush=True)
+
+
+stop_signals = []  # raised between two steps only: TensorFlow loses what is raised inside its calls
 
 
 def progress(steps, i, n_epochs):
     """Yield the steps (start, end) of epoch i; on a terminal, tell meanwhile how far it is."""
     steps, begin, told = list(steps), time.monotonic(), 0
+    live = sys.stderr and sys.stderr.isatty()
     for k, (start, end) in enumerate(steps):
+        if stop_signals:
+            raise KeyboardInterrupt(stop_signals[0])
         now = time.monotonic()
-        if k and now > told + 0.1 and sys.stderr.isatty():
+        if live and k and now > told + 0.1:
             told, pace = now, (now - begin) / k
             left = pace * ((n_epochs - i) * len(steps) - k)
             say(f'epoch {i}: {k / len(steps):.0%}, {(end - start) / pace:,.0f} images/s, '
-                f'{left // 60:.0f}:{left % 60:02.0f} to go', end='')
+                f'{int(left) // 60}:{int(left) % 60:02} to go', end='')
         yield start, end
     say('', end='')
 
@@ -156,8 +163,10 @@ class Log:
         self.costs = tf.Variable(tf.placeholder(tf.float32, [None]), validate_shape=False)
         self.rng = tf.Variable(tf.placeholder(tf.int64, [625]))
         self.saver = tf.train.Saver({'W': dae.W, 'b': dae.b, 'b_prime': dae.b_prime,
-                                     'costs': self.costs, 'rng': self.rng}, max_to_keep=3)
-        self.writer = tf.summary.FileWriter(log_dir, dae.graph)
+                                     'costs': self.costs, 'rng': self.rng},
+                                    max_to_keep=3, save_relative_paths=True)
+        self.writer = tf.summary.FileWriter(log_dir, dae.graph,  # its own file for each start
+                                            filename_suffix=f'.{time.time_ns()}')
 
     def restore(self, rng):
         """Take up the last checkpoint, if there is one; return the costs so far, a list."""
@@ -176,8 +185,8 @@ class Log:
         self.sess.run([self.costs.initializer, self.rng.initializer], feed_dict={
             self.costs.initial_value: costs, self.rng.initial_value: np.append(keys, position)})
         i = len(costs) - 1
-        self.saver.save(self.sess, os.path.join(self.log_dir, 'model.ckpt'), i)
         self.event(i, tag='cost', simple_value=costs[i])
+        self.saver.save(self.sess, os.path.join(self.log_dir, 'model.ckpt'), i)
 
     def event(self, i, **value):
         self.writer.add_summary(tf.Summary(value=[tf.Summary.Value(**value)]), i)
@@ -245,8 +254,8 @@ def check(args, parser):
     for flag, good, rule in (
             ('n_epochs', args.n_epochs > 0, 'above 0'),
             ('batch_size', args.batch_size > 0, 'above 0'),
-            ('n_hidden', args.n_hidden > 0, 'above 0'),
-            ('learning_rate', 0 < args.learning_rate < np.inf, 'a positive number'),
+            ('n_hidden', 0 < args.n_hidden < 2**31, 'above 0 and below 2147483648'),
+            ('learning_rate', 0 < args.learning_rate < 3e38, 'a positive number, below 3e38'),
             ('corruption_level', 0 <= args.corruption_level < 1, 'at least 0 and below 1'),
             ('seed', args.seed is None or 0 <= args.seed < 2**32, 'from 0 to 4294967295')):
         if not good:
@@ -257,22 +266,23 @@ def main(argv=None):
     """Run the script with the flags argv, by default the command line's; return Learned."""
     notebook = 'ipykernel' in sys.modules
     if argv is None:  # in a notebook sys.argv is the kernel's, except under %run
-        argv = [] if notebook and sys.argv[0] != globals().get('__file__') else sys.argv[1:]
+        own = os.path.abspath(sys.argv[0]) == os.path.abspath(globals().get('__file__', ''))
+        argv = sys.argv[1:] if own or not notebook else []
     parser = make_parser()
     args = parser.parse_args(argv)
     check(args, parser)
     log_dir = args.log_dir or f'logs/{datetime.datetime.now():%Y%m%d-%H%M%S-%f}'
 
-    def interrupt(signum, frame):
-        raise KeyboardInterrupt(signum)
-
-    sample = None
-    old_handler, old_level = signal.signal(signal.SIGTERM, interrupt), tf.logging.get_verbosity()
+    sample, handlers, verbosity = None, {}, tf.logging.get_verbosity()
     tf.logging.set_verbosity(tf.logging.ERROR)  # Saver warns of TensorFlow's own deprecated calls
     try:
         mnist, sample = load_data(args.data_dir)
         if args.batch_size > mnist.train.num_examples:
             parser.error(f'--batch_size: there are only {mnist.train.num_examples} training images')
+        stop_signals.clear()
+        for number in signal.SIGINT, signal.SIGTERM:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                handlers[number] = signal.signal(number, lambda n, frame: stop_signals.append(n))
         dae = build_graph(args.n_hidden, args.learning_rate, args.seed)
         learned = train(dae, mnist, args.n_epochs, args.batch_size, args.corruption_level,
                         args.seed, log_dir)
@@ -281,15 +291,17 @@ def main(argv=None):
         safe = f'epoch {last.split("-")[-1]} is safe' if last else 'no epoch is finished yet'
         again = argv if args.log_dir else [*argv, '--log_dir', log_dir]
         again = again + ['--data_dir', sample] if sample else again  # the same data, come what may
-        command = f'main({again})' if notebook else shlex.join(['python', sys.argv[0], *again])
+        call = 'main' if __name__ == '__main__' else f'{__name__}.main'
+        command = f'{call}({again})' if notebook else shlex.join(['python', sys.argv[0], *again])
         say(f'Stopped; {safe}. To go on: {command}')
         sys.exit(128 + stop.args[0] if stop.args else 130)
     except (OSError, ValueError, ArithmeticError, tf.errors.OpError) as error:
-        say(f'dae_mnist.py: {str(error).splitlines()[0]}')
+        say(f'dae_mnist.py: {(str(error) or repr(error)).splitlines()[0]}')
         sys.exit(1)
     finally:
-        signal.signal(signal.SIGTERM, old_handler)
-        tf.logging.set_verbosity(old_level)
+        tf.logging.set_verbosity(verbosity)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     say(f'The learned weights and their pictures are in {log_dir}. To see the curve: '
         f'tensorboard --logdir {os.path.dirname(log_dir) or log_dir}')
     if sample:
