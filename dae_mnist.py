@@ -138,7 +138,7 @@ def progress(steps, i, n_epochs):
             told, pace = now, (now - begin) / k
             left = pace * ((n_epochs - i) * len(steps) - k)
             say(f'epoch {i}: {k / len(steps):.0%}, {(end - start) / pace:,.0f} images/s, '
-                f'{int(left) // 60}:{int(left) % 60:02} to go', end='')
+                f'{round(left) // 60}:{round(left) % 60:02} to go', end='')
         yield start, end
     say('', end='')
 

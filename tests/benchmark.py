@@ -296,7 +296,7 @@ def main():
                   f'| {median([v[1] for v in values]):.0f} |')
 
     # First, as a child's count of its peak memory begins with what its parent holds.
-    peak = subprocess.run([sys.executable, __file__, '--peak'], stdout=subprocess.PIPE).stdout.decode()
+    peak = subprocess.check_output([sys.executable, __file__, '--peak'], text=True)
     times = {read_data: [], gunzip: []}
     for k in range(rounds + 1):
         for read, kept in times.items():
