@@ -9,7 +9,7 @@ Part of an image is destroyed, and the network must give back the whole of it:
 
 from P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, "Extracting and composing robust features
 with denoising autoencoders", ICML 2008. The program is a port of the TensorFlow listing of 2016 at
-http://www.chinasem.cn/article/962140 and prints the same digits. Run it, with --help for more:
+http://www.chinasem.cn/article/962140 and prints the same costs. Run it, with --help for more:
 
     python dae_mnist.py
 """
@@ -59,8 +59,8 @@ def build_graph(n_hidden=n_hidden, learning_rate=learning_rate, seed=None):
         X = tf.placeholder(tf.float32, [None, n_visible], name='X')
         mask = tf.placeholder(tf.float32, [None, n_visible], name='mask')
 
-        # The range in which sigmoid units neither die nor saturate: X. Glorot, Y. Bengio, AISTATS
-        # 2010. TensorFlow seeds an operation by how many stand before it: keep their order.
+        # The range of Glorot and Bengio (AISTATS 2010), times 4 as a sigmoid has slope 1/4 at 0.
+        # TensorFlow seeds an operation by how many stand before it: keep their order.
         W_init_max = 4 * np.sqrt(6. / (n_visible + n_hidden))
         W_init = tf.random_uniform([n_visible, n_hidden], -W_init_max, W_init_max)
         W = tf.Variable(W_init, name='W')
@@ -77,7 +77,7 @@ def build_graph(n_hidden=n_hidden, learning_rate=learning_rate, seed=None):
 
 
 def draw_mask(rng, shape, corruption_level=corruption_level):
-    """Draw from Binomial(1, 1 - corruption_level), as bool: the bits of `rng.binomial`, sooner."""
+    """Draw from Binomial(1, 1 - corruption_level), as bool; below 0.5, rng.binomial's bits."""
     return rng.random_sample(shape) < 1 - corruption_level
 
 
@@ -97,6 +97,7 @@ def train(dae, mnist, n_epochs=n_epochs, batch_size=batch_size, corruption_level
         if log and len(costs) >= n_epochs:
             say(f'{log_dir} has {len(costs)} epochs already: to go on, give a larger --n_epochs')
         for i in range(len(costs), n_epochs):
+            # In the order of the file; the last images that fill no batch are left out.
             steps = zip(range(0, len(trX), batch_size), range(batch_size, len(trX) + 1, batch_size))
             for start, end in progress(steps, i, n_epochs):
                 input_ = trX[start:end]
@@ -224,11 +225,11 @@ def load_data(data_dir):
     try:
         return input_data.read_data_sets(data_dir or folder, one_hot=True), None
     except OSError as error:
-        if data_dir:
+        sample = os.path.join(folder, 'sample')
+        if data_dir or not os.path.isdir(sample):
             raise
         say(f'MNIST could not be had. {error}\nThis run trains on the sample, digits drawn by a '
             'program: its costs do not compare with those of MNIST.')
-        sample = os.path.join(folder, 'sample')
         return input_data.read_data_sets(sample, one_hot=True), sample
 
 
@@ -279,7 +280,6 @@ def main(argv=None):
         mnist, sample = load_data(args.data_dir)
         if args.batch_size > mnist.train.num_examples:
             parser.error(f'--batch_size: there are only {mnist.train.num_examples} training images')
-        stop_signals.clear()
         for number in signal.SIGINT, signal.SIGTERM:
             if signal.getsignal(number) != signal.SIG_IGN:
                 handlers[number] = signal.signal(number, lambda n, frame: stop_signals.append(n))
@@ -292,7 +292,8 @@ def main(argv=None):
         again = argv if args.log_dir else [*argv, '--log_dir', log_dir]
         again = again + ['--data_dir', sample] if sample else again  # the same data, come what may
         call = 'main' if __name__ == '__main__' else f'{__name__}.main'
-        command = f'{call}({again})' if notebook else shlex.join(['python', sys.argv[0], *again])
+        command = shlex.join([sys.executable, sys.argv[0], *again])
+        command = f'{call}({again})' if notebook else command
         say(f'Stopped; {safe}. To go on: {command}')
         sys.exit(128 + stop.args[0] if stop.args else 130)
     except (OSError, ValueError, ArithmeticError, tf.errors.OpError) as error:
@@ -302,6 +303,7 @@ def main(argv=None):
         tf.logging.set_verbosity(verbosity)
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        stop_signals.clear()  # or the next training would stop at once
     say(f'The learned weights and their pictures are in {log_dir}. To see the curve: '
         f'tensorboard --logdir {os.path.dirname(log_dir) or log_dir}')
     if sample:

@@ -46,7 +46,7 @@ class Child:
 
     def __init__(self, command, folder, terminal=''):
         python, *arguments = command
-        assert python == 'python'
+        assert python == sys.executable
         self.ends = dict(stdout=os.pipe(), stderr=os.openpty() if terminal else os.pipe())
         self.text = dict.fromkeys(self.ends, '')
         for reader, _ in self.ends.values():
@@ -88,7 +88,7 @@ def stop(folder, flags, terminal, ready, signum):
 
     Returns both runs, as Child.end does.
     """
-    child = Child(['python', str(ROOT / 'dae_mnist.py'), *FLAGS, *flags], folder, terminal)
+    child = Child([sys.executable, str(ROOT / 'dae_mnist.py'), *FLAGS, *flags], folder, terminal)
     child.wait_for(ready)
     if terminal and signum == signal.SIGINT:
         os.write(child.keyboard, b'\x03')  # Ctrl-C
@@ -197,6 +197,23 @@ def test_an_interrupt_while_the_graph_is_built_is_not_lost(tmp_path, monkeypatch
     assert built and status == 143 and out == ''
     line, = err.splitlines()
     assert 'no epoch' in line and 'To go on: ' in line
+
+
+def test_training_after_an_interrupted_run(tmp_path, monkeypatch):
+    """The signal that stopped one run does not stop the next."""
+    build = dae_mnist.build_graph
+
+    def build_interrupted(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return build(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dae_mnist, 'build_graph', build_interrupted)
+        assert call(*FLAGS, '--n_epochs', 2, '--log_dir', tmp_path)[0] == 143
+    images, labels = np.zeros((300, 28, 28, 1), np.uint8), np.zeros(300, np.uint8)
+    data = dae_mnist.input_data.DataSet(images, labels)
+    mnist = dae_mnist.input_data.Datasets(data, data, data)
+    assert len(dae_mnist.train(build(n_hidden=3), mnist, n_epochs=1).costs) == 1
 
 
 def test_killed_at_random_moments(tmp_path):

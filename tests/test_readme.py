@@ -236,7 +236,7 @@ def test_only_kinds_of_blocks_that_these_tests_run(children):
     f'It goes on like this for {dae_mnist.n_epochs} epochs',
     f'{dae_mnist.n_visible} pixels {dae_mnist.corruption_level * 100:.0f} % of them '
     f'{dae_mnist.n_hidden} hidden {dae_mnist.n_visible} pixels',
-    f'each pixel stays with the chance {1 - dae_mnist.corruption_level:.1f}, else it is 0',
+    f'each is kept with probability {1 - dae_mnist.corruption_level:.1f}, else set to 0',
     f'the learning rate, {dae_mnist.learning_rate}, belongs to batches of {dae_mnist.batch_size}.',
     f'4·sqrt(6 / ({dae_mnist.n_visible} + {dae_mnist.n_hidden}))',
     f'the {dae_mnist.n_hidden} columns of W',
@@ -395,7 +395,7 @@ def test_arithmetic_of_the_cost(mnist):
     mean_image = np.sum((X - mnist.train.images.mean(axis=0)) ** 2)
     text = ' '.join(README.split())
     for statement in (
-            f'the {len(X):,} test images, of which it has never seen one',
+            f'{len(X):,} test images on which the network is never trained',
             f'{last:,.0f} is {last / len(X):.1f} an image and {last / X.size:.4f} a pixel',
             f'is typically off by the root of that, {np.sqrt(last / X.size):.3f}.',
             f'damaged images as they are would cost {round(damaged, -3):,.0f},',
