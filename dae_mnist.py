@@ -60,7 +60,7 @@ def build_graph(n_hidden=n_hidden, learning_rate=learning_rate, seed=None):
         mask = tf.placeholder(tf.float32, [None, n_visible], name='mask')
 
         # The range of Glorot and Bengio (AISTATS 2010), times 4 as a sigmoid has slope 1/4 at 0.
-        # TensorFlow seeds an operation by how many stand before it: keep their order.
+        # TensorFlow seeds a random operation by how many stand before it: it stays the first.
         W_init_max = 4 * np.sqrt(6. / (n_visible + n_hidden))
         W_init = tf.random_uniform([n_visible, n_hidden], -W_init_max, W_init_max)
         W = tf.Variable(W_init, name='W')
