@@ -152,13 +152,13 @@ def test_imported(run):
 
 @pytest.fixture(scope='module')
 def alone(run):
-    """What 8 epochs print when nobody stops them."""
-    return epochs(run('%run dae_mnist.py --n_epochs 8 --seed 7'), 8)
+    """What 30 epochs print when nobody stops them: long enough for an interrupt to arrive."""
+    return epochs(run('%run dae_mnist.py --n_epochs 30 --seed 7'), 30)
 
 
 @pytest.mark.parametrize('before, cell', [
-    ('', '%run dae_mnist.py --n_epochs 8 --seed 7'),
-    ('import dae_mnist', "dae_mnist.main(['--n_epochs', '8', '--seed', '7'])")])
+    ('', '%run dae_mnist.py --n_epochs 30 --seed 7'),
+    ('import dae_mnist', "dae_mnist.main(['--n_epochs', '30', '--seed', '7'])")])
 def test_interrupted(before, cell, run, alone):
     """The last line names the cell to go on with; the kernel has lost nothing."""
     run('%reset -f')
@@ -168,10 +168,10 @@ def test_interrupted(before, cell, run, alone):
     text = '\n'.join([first.out, *first.said])
     assert 'Traceback (' not in text and 'KeyboardInterrupt' not in text
     lines = EPOCH.findall(first.out)
-    assert lines == alone[:len(lines)] and 2 <= len(lines) < 8
+    assert lines == alone[:len(lines)] and 2 <= len(lines) < 30
     said, = [line for line in first.said if 'To go on: ' in line]
     safe = int(re.search(r'epoch (\d+) is safe', said)[1])
     assert len(lines) - safe in (1, 2) and run('print(kept)').out == '7\n'
     second = run('learned = ' + said.partition('To go on: ')[2])
-    assert epochs(second, 8 - safe - 1, safe + 1) == alone[safe + 1:]
+    assert epochs(second, 30 - safe - 1, safe + 1) == alone[safe + 1:]
     assert run(ABOUT).out.splitlines()[1:] == alone
