@@ -42,13 +42,17 @@ Autoencoder = namedtuple('Autoencoder', 'graph X mask W b W_prime b_prime Z cost
 Learned = namedtuple('Learned', 'W b b_prime costs')  # float32 arrays; costs has one an epoch
 
 
-def model(X, mask, W, b, W_prime, b_prime):
-    """Return Z [N, 784], what the network makes of the images X [N, 784] under the mask."""
+def model(X, mask, W, b, W_prime, b_prime, tied=False):
+    """Return Z [N, 784], what the network makes of the images X [N, 784] under the mask.
+
+    tied: W_prime is W transposed, so the product transposes W itself: the same bits, sooner.
+    """
     with tf.name_scope('encoder'):
         tilde_X = mask * X  # (1)
         Y = tf.nn.sigmoid(tf.matmul(tilde_X, W) + b)  # (2)
     with tf.name_scope('decoder'):
-        Z = tf.nn.sigmoid(tf.matmul(Y, W_prime) + b_prime)  # (3)
+        YW_prime = tf.matmul(Y, W, transpose_b=True) if tied else tf.matmul(Y, W_prime)
+        Z = tf.nn.sigmoid(YW_prime + b_prime)  # (3)
     return Z
 
 
@@ -68,7 +72,7 @@ def build_graph(n_hidden=n_hidden, learning_rate=learning_rate, seed=None):
         W_prime = tf.transpose(W)  # tied: what a unit looks for is also what it draws
         b_prime = tf.Variable(tf.zeros([n_visible]), name='b_prime')
 
-        Z = model(X, mask, W, b, W_prime, b_prime)
+        Z = model(X, mask, W, b, W_prime, b_prime, tied=True)
         with tf.name_scope('cost'):
             cost = tf.reduce_sum(tf.square(X - Z))  # (4)
         train_op = tf.train.GradientDescentOptimizer(learning_rate).minimize(cost)
