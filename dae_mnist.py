@@ -278,7 +278,8 @@ def main(argv=None):
     check(args, parser)
     log_dir = args.log_dir or f'logs/{datetime.datetime.now():%Y%m%d-%H%M%S-%f}'
 
-    sample, handlers, verbosity = None, {}, tf.logging.get_verbosity()
+    mnist = dae = sample = None
+    handlers, verbosity = {}, tf.logging.get_verbosity()
     tf.logging.set_verbosity(tf.logging.ERROR)  # Saver warns of TensorFlow's own deprecated calls
     try:
         mnist, sample = load_data(args.data_dir)
@@ -301,6 +302,8 @@ def main(argv=None):
         say(f'Stopped; {safe}. To go on: {command}')
         sys.exit(128 + stop.args[0] if stop.args else 130)
     except (OSError, ValueError, ArithmeticError, tf.errors.OpError) as error:
+        if mnist and not dae:  # a changed graph does not fit together: show where
+            raise
         say(f'dae_mnist.py: {(str(error) or repr(error)).splitlines()[0]}')
         sys.exit(1)
     finally:

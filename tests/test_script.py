@@ -115,6 +115,9 @@ def children(project, tiny, tmp_path_factory):
         content = path.read_bytes()
         (damaged / 'MNIST_data' / path.name).write_bytes(
             content[:9999] if path.name.startswith('train-images') else content)
+    changed = copy_project(tmp_path_factory.mktemp('changed'))
+    code = (ROOT / 'dae_mnist.py').read_text()
+    (changed / 'dae_mnist.py').write_text(code.replace('W) + b)  # (2)', 'W) + b_prime)  # (2)'))
     (project / 'host.py').write_text(HOST)
     (project / 'empty').mkdir()
 
@@ -129,6 +132,7 @@ def children(project, tiny, tmp_path_factory):
             'head': start(script, ['--n_epochs', '50', '--data_dir', str(tiny)], ' | head -1'),
             'empty': start(script, ['--data_dir', str(project / 'empty')]),
             'damaged': start(damaged / 'dae_mnist.py', []),
+            'changed': start(changed / 'dae_mnist.py', ['--data_dir', str(tiny)]),
             'bad flag': start(script, ['--corruption_level', '1']),
             'host': start(project / 'host.py', few_flags(tiny)),
         }
@@ -297,3 +301,10 @@ def test_damaged_mnist_is_an_error(children):
     assert (child.returncode, child.stdout) == (1, '')
     line, = child.said
     assert os.path.join('MNIST_data', 'train-images-idx3-ubyte.gz') in line
+
+
+def test_whoever_changes_the_graph_is_shown_the_line(children):
+    child = children['changed'].result()
+    assert (child.returncode, child.stdout) == (1, '')
+    assert 'Y = tf.nn.sigmoid(tf.matmul(tilde_X, W) + b_prime)  # (2)' in child.stderr
+    assert 'Dimensions must be equal' in child.said[-1]
