@@ -311,8 +311,8 @@ def main(argv=None):
         for number, handler in handlers.items():
             signal.signal(number, handler)
         stop_signals.clear()  # or the next training would stop at once
-    say(f'The learned weights and their pictures are in {log_dir}. To see the curve: '
-        f'tensorboard --logdir {os.path.dirname(log_dir) or log_dir}')
+    say(f'The learned weights and their pictures are in {log_dir}. To see the curve, after '
+        f'pip install tensorboard: tensorboard --logdir {os.path.dirname(log_dir) or log_dir}')
     if sample:
         say('The data was the drawn sample, not MNIST: the costs do not compare.')
     return learned
