@@ -10,6 +10,9 @@ DATA = ROOT / 'MNIST_data'
 NAMES = ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz',
          't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz')
 
+# Where it is set, a script that does not flush what it prints looks as if it did.
+os.environ.pop('PYTHONUNBUFFERED', None)
+
 
 @pytest.fixture(scope='session')
 def real_mnist():
