@@ -19,6 +19,7 @@ import datetime
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,17 +43,14 @@ Autoencoder = namedtuple('Autoencoder', 'graph X mask W b W_prime b_prime Z cost
 Learned = namedtuple('Learned', 'W b b_prime costs')  # float32 arrays; costs has one an epoch
 
 
-def model(X, mask, W, b, W_prime, b_prime, tied=False):
-    """Return Z [N, 784], what the network makes of the images X [N, 784] under the mask.
-
-    tied: W_prime is W transposed, so the product transposes W itself: the same bits, sooner.
-    """
+def model(X, mask, W, b, W_prime, b_prime):
+    """Return Z [N, 784], what the network makes of the images X [N, 784] under the mask."""
     with tf.name_scope('encoder'):
         tilde_X = mask * X  # (1)
         Y = tf.nn.sigmoid(tf.matmul(tilde_X, W) + b)  # (2)
     with tf.name_scope('decoder'):
-        YW_prime = tf.matmul(Y, W, transpose_b=True) if tied else tf.matmul(Y, W_prime)
-        Z = tf.nn.sigmoid(YW_prime + b_prime)  # (3)
+        # Y W'. Two transposes cancel out: TensorFlow then turns neither W nor its gradient.
+        Z = tf.nn.sigmoid(tf.matmul(Y, tf.transpose(W_prime), transpose_b=True) + b_prime)  # (3)
     return Z
 
 
@@ -72,7 +70,7 @@ def build_graph(n_hidden=n_hidden, learning_rate=learning_rate, seed=None):
         W_prime = tf.transpose(W)  # tied: what a unit looks for is also what it draws
         b_prime = tf.Variable(tf.zeros([n_visible]), name='b_prime')
 
-        Z = model(X, mask, W, b, W_prime, b_prime, tied=True)
+        Z = model(X, mask, W, b, W_prime, b_prime)
         with tf.name_scope('cost'):
             cost = tf.reduce_sum(tf.square(X - Z))  # (4)
         train_op = tf.train.GradientDescentOptimizer(learning_rate).minimize(cost)
@@ -81,7 +79,7 @@ def build_graph(n_hidden=n_hidden, learning_rate=learning_rate, seed=None):
 
 
 def draw_mask(rng, shape, corruption_level=corruption_level):
-    """Draw from Binomial(1, 1 - corruption_level), as bool; below 0.5, rng.binomial's bits."""
+    """Draw a mask, bool, of Binomial(1, 1 - corruption_level): rng.binomial's bits below 0.5."""
     return rng.random_sample(shape) < 1 - corruption_level
 
 
@@ -102,9 +100,9 @@ def train(dae, mnist, n_epochs=n_epochs, batch_size=batch_size, corruption_level
             say(f'{log_dir} has {len(costs)} epochs already: to go on, give a larger --n_epochs')
         for i in range(len(costs), n_epochs):
             # In the order of the file; the last images that fill no batch are left out.
-            steps = zip(range(0, len(trX), batch_size), range(batch_size, len(trX) + 1, batch_size))
-            for start, end in progress(steps, i, n_epochs):
-                input_ = trX[start:end]
+            starts = range(0, len(trX) - batch_size + 1, batch_size)
+            for start in progress(starts, i, n_epochs):
+                input_ = trX[start:start + batch_size]
                 mask_np = draw_mask(rng, input_.shape, corruption_level)
                 sess.run(dae.train_op, feed_dict={dae.X: input_, dae.mask: mask_np})
 
@@ -131,20 +129,23 @@ def say(text, end='\n'):
 stop_signals = []  # raised between two steps only: TensorFlow loses what is raised inside its calls
 
 
-def progress(steps, i, n_epochs):
-    """Yield the steps (start, end) of epoch i; on a terminal, tell meanwhile how far it is."""
-    steps, begin, told = list(steps), time.monotonic(), 0
+def progress(starts, i, n_epochs):
+    """Yield where each batch of epoch i starts; on a terminal, tell meanwhile how far it is.
+
+    Raises KeyboardInterrupt before the next batch once a signal has come.
+    """
+    begin, told = time.monotonic(), 0
     live = sys.stderr and sys.stderr.isatty()
-    for k, (start, end) in enumerate(steps):
+    for k, start in enumerate(starts):
         if stop_signals:
             raise KeyboardInterrupt(stop_signals[0])
         now = time.monotonic()
         if live and k and now > told + 0.1:
             told, pace = now, (now - begin) / k
-            left = pace * ((n_epochs - i) * len(steps) - k)
-            say(f'epoch {i}: {k / len(steps):.0%}, {(end - start) / pace:,.0f} images/s, '
+            left = pace * ((n_epochs - i) * len(starts) - k)
+            say(f'epoch {i}: {k / len(starts):.0%}, {starts.step / pace:,.0f} images/s, '
                 f'{round(left) // 60}:{round(left) % 60:02} to go', end='')
-        yield start, end
+        yield start
     say('', end='')
 
 
@@ -164,22 +165,25 @@ class Log:
             if shape != dae.W.shape.as_list():
                 raise ValueError(f'{log_dir} has W {shape}, this run {dae.W.shape.as_list()}: give '
                                  'the --n_hidden of the run there, or name another --log_dir')
+        self.writer = tf.summary.FileWriter(log_dir, dae.graph,  # its own file for each start
+                                            filename_suffix=f'.{time.time_ns()}')
         # To go on, a run also needs its costs so far and the state of its masks' generator.
         self.costs = tf.Variable(tf.placeholder(tf.float32, [None]), validate_shape=False)
         self.rng = tf.Variable(tf.placeholder(tf.int64, [625]))
         self.saver = tf.train.Saver({'W': dae.W, 'b': dae.b, 'b_prime': dae.b_prime,
                                      'costs': self.costs, 'rng': self.rng},
                                     max_to_keep=3, save_relative_paths=True)
-        self.writer = tf.summary.FileWriter(log_dir, dae.graph,  # its own file for each start
-                                            filename_suffix=f'.{time.time_ns()}')
 
     def restore(self, rng):
         """Take up the last checkpoint, if there is one; return the costs so far, a list."""
         if not self.last:
             return []
-        self.saver.restore(self.sess, self.last.model_checkpoint_path)
-        paths = self.last.all_model_checkpoint_paths
-        self.saver.set_last_checkpoints_with_time([(path, 0) for path in paths])
+        path = self.last.model_checkpoint_path
+        try:
+            self.saver.restore(self.sess, path)
+        except (ValueError, tf.errors.OpError) as error:
+            raise ValueError(f'{path} is damaged: name another --log_dir') from error
+        self.saver.recover_last_checkpoints(self.last.all_model_checkpoint_paths)
         costs, state = self.sess.run([self.costs, self.rng])
         rng.set_state(('MT19937', state[:-1], state[-1]))
         return list(costs)
@@ -297,14 +301,19 @@ def main(argv=None):
         again = argv if args.log_dir else [*argv, '--log_dir', log_dir]
         again = again + ['--data_dir', sample] if sample else again  # the same data, come what may
         call = 'main' if __name__ == '__main__' else f'{__name__}.main'
-        command = shlex.join([sys.executable, sys.argv[0], *again])
+        quote = subprocess.list2cmdline if os.name == 'nt' else shlex.join
+        command = quote([sys.executable, sys.argv[0], *again])
         command = f'{call}({again})' if notebook else command
         say(f'Stopped; {safe}. To go on: {command}')
         sys.exit(128 + stop.args[0] if stop.args else 130)
+    except BrokenPipeError:  # the reader, say head, has seen enough: leave Python nothing to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (OSError, ValueError, ArithmeticError, tf.errors.OpError) as error:
         if mnist and not dae:  # a changed graph does not fit together: show where
             raise
-        say(f'dae_mnist.py: {(str(error) or repr(error)).splitlines()[0]}')
+        said = (str(error) or repr(error)).partition('\n\t [[')[0]  # TensorFlow's reason is last
+        say(f'dae_mnist.py: {said.splitlines()[-1]}')
         sys.exit(1)
     finally:
         tf.logging.set_verbosity(verbosity)

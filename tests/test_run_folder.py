@@ -268,6 +268,30 @@ def test_half_a_checkpoint_is_passed_over(whole, tmp_path):
     assert not list(tmp_path.glob('*.part'))
 
 
+def test_a_damaged_checkpoint_is_named(whole, tmp_path):
+    folder = shutil.copytree(whole[0], tmp_path / 'copy')
+    data = folder / 'model.ckpt-4.data-00000-of-00001'
+    data.write_bytes(data.read_bytes()[:1000])
+    status, out, err = call(*FLAGS, '--n_epochs', 9, '--log_dir', folder)
+    assert status == 1 and out == ''
+    line, = err.splitlines()
+    assert str(folder / 'model.ckpt-4') in line and 'damaged' in line and '--log_dir' in line
+
+
+def test_what_tensorflow_cannot_do_is_told_with_its_reason(tmp_path):
+    """The first line of its message names no reason. A limit stands in for a full disk."""
+    resource = pytest.importorskip('resource')
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))  # bytes; W alone has 94,080
+    try:
+        status, out, err = call(*FLAGS, '--n_epochs', 1, '--log_dir', tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert status == 1 and len(out.splitlines()) == 1
+    line, = err.splitlines()
+    assert str(tmp_path / 'model.ckpt-0') in line and 'File too large' in line
+
+
 def test_an_interrupt_right_after_a_checkpoint_loses_nothing(whole, tmp_path, monkeypatch):
     printed, save = '', dae_mnist.tf.train.Saver.save
 
@@ -382,6 +406,7 @@ def test_tensorboard_has_the_graph_in_readable_parts(whole):
     assert ops('encoder').count('Sigmoid') == ops('decoder').count('Sigmoid') == 1
     assert 'Sum' in ops('cost') and 'MatMul' not in ops('cost')
     assert {'X', 'mask', 'W', 'b', 'b_prime'} <= set(part)
+    assert not [name for name in part if name.startswith(('save', 'Variable'))]  # Log's own
 
 
 def test_progress_shows_and_is_gone(whole, tmp_path):
