@@ -67,10 +67,10 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     for i, j, axis in (0, 1, 0), (2, 3, 0), (0, 2, 1), (0, 2, 2):  # counts, rows, columns
         if arrays[i].shape[axis] != arrays[j].shape[axis]:
             raise ValueError(f'{paths[j]} holds {arrays[j].shape}, which does not fit {paths[i]}, '
-                             f'{arrays[i].shape}. Delete the wrong one and run again.')
+                             f'{arrays[i].shape}. Put a good one in place of the wrong one and run again.')
     images, labels = arrays[:2]
     if not 0 <= validation_size <= len(images):
-        raise ValueError(f'validation_size {validation_size} is not from 0 to {len(images)}.')
+        raise ValueError(f'validation_size {validation_size} does not fit {len(images)} images.')
     train = DataSet(images[validation_size:], labels[validation_size:], **options)
     validation = DataSet(images[:validation_size], labels[:validation_size], **options)
     return Datasets(train, validation, DataSet(*arrays[2:], **options))
@@ -235,7 +235,6 @@ def _read_idx(f, magic, dimensions, what, limit=256):
         more = header and 'Not a gzip' in str(error)  # gzip looks for a second part
         wrong = 'has more bytes after its end' if more else f'does not unpack: {error}'
     else:
-        array = np.frombuffer(data, np.uint8)
         if found != magic:
             wrong = f'holds no {what}: it starts with {found}, not {magic}'
         elif size == 0:
@@ -243,8 +242,9 @@ def _read_idx(f, magic, dimensions, what, limit=256):
         elif len(data) != size:
             there = 'more' if len(data) > size else f'only {len(data):,}'
             wrong = f'holds {there} bytes of {what}, its header promises {size:,}'
-        elif array.max() >= limit:
+        elif (array := np.frombuffer(data, np.uint8)).max() >= limit:
             wrong = f'has a label {array.max()}, above {limit - 1}'
         else:
             return array.reshape(shape)
-    raise ValueError(f'{getattr(f, "name", "The file")} {wrong}. Delete it and run again.')
+    raise ValueError(f'{getattr(f, "name", "The file")} {wrong}. Put a good copy in its place; or, '
+                     "if it is MNIST's, delete it and run again.")
