@@ -67,7 +67,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     for i, j, axis in (0, 1, 0), (2, 3, 0), (0, 2, 1), (0, 2, 2):  # counts, rows, columns
         if arrays[i].shape[axis] != arrays[j].shape[axis]:
             raise ValueError(f'{paths[j]} holds {arrays[j].shape}, which does not fit {paths[i]}, '
-                             f'{arrays[i].shape}. Put a good one in place of the wrong one and run again.')
+                             f'{arrays[i].shape}. Put a good one for the wrong one and run again.')
     images, labels = arrays[:2]
     if not 0 <= validation_size <= len(images):
         raise ValueError(f'validation_size {validation_size} does not fit {len(images)} images.')

@@ -257,22 +257,20 @@ def median(values):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-    names = {'script': 'this script', 'script_log': 'this script with its log folder',
-             **{row.__name__: text for row, text in ROWS.items()}}
-    order = ['floor', 'script', 'script_log', *[row for row in names if row not in (
-        'floor', 'script', 'script_log')]]
-    seconds = race(order, rounds)
+    names = {row.__name__: text for row, text in ROWS.items()}
+    names = {'floor': names.pop('floor'), 'script': 'this script', **names}
+    seconds = race([*names, 'script_log'], rounds)
 
     print(f'Seconds an epoch, median of {rounds} interleaved rounds (smallest to largest)\n')
-    print('| row | seconds | of the listing | of the floor |\n| --- | --- | --- | --- |')
-    for row in order:
+    print('| row | seconds | / the listing | / the floor |\n| --- | --- | --- | --- |')
+    for row, name in names.items():
         if row not in seconds:
-            print(f'| {names[row]} | not installed | | |')
+            print(f'| {name} | not installed | | |')
             continue
         steps = [answer[0] for answer in seconds[row]]
         ratios = [f'{median([a / b[0] for a, b in zip(steps, seconds[other])]):.2f}'
                   for other in ('listing', 'floor')]
-        print(f'| {names[row]} | {median(steps):.2f} ({min(steps):.2f} to {max(steps):.2f}) '
+        print(f'| {name} | {median(steps):.2f} ({min(steps):.2f} to {max(steps):.2f}) '
               f'| {ratios[0]} | {ratios[1]} |')
 
     whole = {row: [answer[1] for answer in seconds[row][1:]] for row in ('script', 'script_log')}

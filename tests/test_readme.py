@@ -395,9 +395,10 @@ def test_arithmetic_of_the_cost(mnist):
     mean_image = np.sum((X - mnist.train.images.mean(axis=0)) ** 2)
     text = ' '.join(README.split())
     for statement in (
-            f'{len(X):,} test images on which the network is never trained',
+            f'trained on {mnist.train.num_examples:,} images',
+            f'measured on {len(X):,} test images',
             f'{last:,.0f} is {last / len(X):.1f} an image and {last / X.size:.4f} a pixel',
-            f'is typically off by the root of that, {np.sqrt(last / X.size):.3f}.',
+            f'a root mean square error of {np.sqrt(last / X.size):.3f}, where',
             f'damaged images as they are would cost {round(damaged, -3):,.0f},',
             f'always the mean image {round(mean_image, -3):,.0f}.',
             f'The test cost falls from {round(first, -3):,.0f} to',
