@@ -49,7 +49,8 @@ def model(X, mask, W, b, W_prime, b_prime):
         tilde_X = mask * X  # (1)
         Y = tf.nn.sigmoid(tf.matmul(tilde_X, W) + b)  # (2)
     with tf.name_scope('decoder'):
-        # Y W'. Two transposes cancel out: TensorFlow then turns neither W nor its gradient.
+        # Y W_prime, written so that TensorFlow can strike out both transposes of W. The bits are
+        # the same, and a step need not turn the gradient.
         Z = tf.nn.sigmoid(tf.matmul(Y, tf.transpose(W_prime), transpose_b=True) + b_prime)  # (3)
     return Z
 
@@ -79,7 +80,10 @@ def build_graph(n_hidden=n_hidden, learning_rate=learning_rate, seed=None):
 
 
 def draw_mask(rng, shape, corruption_level=corruption_level):
-    """Draw a mask, bool, of Binomial(1, 1 - corruption_level): rng.binomial's bits below 0.5."""
+    """Draw a mask, bool, of Binomial(1, 1 - corruption_level).
+
+    For levels below 0.5 the bits are those of rng.binomial, which takes three times as long.
+    """
     return rng.random_sample(shape) < 1 - corruption_level
 
 
