@@ -218,8 +218,7 @@ class Log:
         """Write images [N, 784] in [0, 1] as a grid, to a PNG file and for TensorBoard."""
         images = images.reshape(-1, mnist_width, mnist_width)
         tiles = np.pad(images, [(0, -len(images) % columns), (1, 1), (1, 1)])  # framed
-        grid = np.concatenate([np.concatenate(row, axis=1) for row in
-                               tiles.reshape(-1, columns, *tiles.shape[1:])])
+        grid = np.block([list(row) for row in tiles.reshape(-1, columns, *tiles.shape[1:])])
         pixels = np.rint(255 * grid).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
         png = self.sess.run(tf.image.encode_png(pixels[..., np.newaxis]))
         path = os.path.join(self.log_dir, name + '.png')
@@ -231,8 +230,7 @@ class Log:
 
 
 def load_data(data_dir):
-    """Return MNIST and None; where it cannot be had and no data_dir is named, the drawn sample and
-    its folder."""
+    """Return MNIST and None, or, with no data_dir and no MNIST, the drawn sample and its folder."""
     folder = os.path.join(os.path.dirname(os.path.abspath(input_data.__file__)), 'MNIST_data')
     try:
         return input_data.read_data_sets(data_dir or folder, one_hot=True), None
@@ -245,8 +243,11 @@ def load_data(data_dir):
         return input_data.read_data_sets(sample, one_hot=True), sample
 
 
-def make_parser():
-    """Return the parser of the flags; each is named like the constant that it overrides."""
+def parse(argv):
+    """Return the flags in argv, each named like the constant that it overrides, and their parser.
+
+    A flag that is unknown or out of its range ends the script with one line and status 2.
+    """
     parser = argparse.ArgumentParser('dae_mnist.py', argparse.SUPPRESS, allow_abbrev=False,
                                      description=__doc__.split('\n')[0])
     flag = parser.add_argument
@@ -259,12 +260,9 @@ def make_parser():
     flag('--seed', type=int, help='makes a run repeatable to the last digit')
     flag('--data_dir', help='the folder of MNIST (MNIST_data, or else the sample in it)')
     flag('--log_dir', help='the folder for what the run leaves, or to go on in (a new one in logs)')
-    return parser
 
-
-def check(args, parser):
-    """End the script with one line and status 2 if a number is out of its range."""
-    for flag, good, rule in (
+    args = parser.parse_args(argv)
+    for name, good, rule in (
             ('n_epochs', args.n_epochs > 0, 'above 0'),
             ('batch_size', args.batch_size > 0, 'above 0'),
             ('n_hidden', 0 < args.n_hidden < 2**31, 'above 0 and below 2147483648'),
@@ -272,7 +270,8 @@ def check(args, parser):
             ('corruption_level', 0 <= args.corruption_level < 1, 'at least 0 and below 1'),
             ('seed', args.seed is None or 0 <= args.seed < 2**32, 'from 0 to 4294967295')):
         if not good:
-            parser.error(f'--{flag} is {getattr(args, flag)}: it must be {rule}')
+            parser.error(f'--{name} is {getattr(args, name)}: it must be {rule}')
+    return args, parser
 
 
 def main(argv=None):
@@ -281,9 +280,7 @@ def main(argv=None):
     if argv is None:  # in a notebook sys.argv is the kernel's, except under %run
         own = os.path.abspath(sys.argv[0]) == os.path.abspath(globals().get('__file__', ''))
         argv = sys.argv[1:] if own or not notebook else []
-    parser = make_parser()
-    args = parser.parse_args(argv)
-    check(args, parser)
+    args, parser = parse(argv)
     log_dir = args.log_dir or f'logs/{datetime.datetime.now():%Y%m%d-%H%M%S-%f}'
 
     mnist = dae = sample = None
@@ -306,9 +303,8 @@ def main(argv=None):
         again = again + ['--data_dir', sample] if sample else again  # the same data, come what may
         call = 'main' if __name__ == '__main__' else f'{__name__}.main'
         quote = subprocess.list2cmdline if os.name == 'nt' else shlex.join
-        command = quote([sys.executable, sys.argv[0], *again])
-        command = f'{call}({again})' if notebook else command
-        say(f'Stopped; {safe}. To go on: {command}')
+        shell = quote([sys.executable, sys.argv[0], *again])
+        say(f'Stopped; {safe}. To go on: ' + (f'{call}({again})' if notebook else shell))
         sys.exit(128 + stop.args[0] if stop.args else 130)
     except BrokenPipeError:  # the reader, say head, has seen enough: leave Python nothing to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -108,7 +108,7 @@ def costs_in(text):
 
 def flags_of_parser():
     """Return {flag: its action} of all flags but --help."""
-    return {action.option_strings[-1]: action for action in dae_mnist.make_parser()._actions
+    return {action.option_strings[-1]: action for action in dae_mnist.parse([])[1]._actions
             if action.dest != 'help'}
 
 
@@ -301,7 +301,6 @@ def test_flags_that_are_mentioned_exist(text):
 
 
 def test_flags_in_running_text_are_accepted():
-    parser = dae_mnist.make_parser()
     texts = in_backticks(PROSE)
     commands = [text.split()[2:] for text in texts if 'dae_mnist.py --' in text]
     calls = [ast.literal_eval(text.split('main(')[1][:-1]) for text in texts if 'main(' in text]
@@ -309,7 +308,7 @@ def test_flags_in_running_text_are_accepted():
     assert commands and calls and settings
     for flags in commands + calls + settings:
         if flags != ['--help']:
-            parser.parse_args(flags)
+            dae_mnist.parse(flags)
 
 
 def test_names_of_the_modules_that_are_mentioned_exist():

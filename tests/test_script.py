@@ -17,7 +17,7 @@ import pytest
 
 import dae_mnist
 import input_data
-from dae_mnist import build_graph, main, make_parser, train
+from dae_mnist import build_graph, main, parse, train
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / 'MNIST_data' / 'sample'
@@ -200,7 +200,7 @@ def test_as_many_images_a_step_as_there_are(capsys, tiny):
 
 
 def test_flags_are_those_of_the_design_with_the_constants_as_defaults():
-    assert vars(make_parser().parse_args([])) == FLAGS
+    assert vars(parse([])[0]) == FLAGS
     for name, value in FLAGS.items():
         assert getattr(dae_mnist, name, None) == value
 
