@@ -1,47 +1,50 @@
-"""Measure the script beside other ways to do the same; by hand: python tests/benchmark.py [ROUNDS]
+"""Measure the script beside other ways to do the same; by hand: python tests/benchmark.py
 
-Each row is a process of its own. The parent lets them run one epoch each, in turn and alone, ROUNDS
-times (default 7), so that a slow moment of the machine strikes all rows alike, and prints medians.
-An epoch is 429 steps of 128 images of the real MNIST, masks included. It needs the four files in
-MNIST_data/, and uses PyTorch and JAX where they are installed.
+Each row is a process of its own. The parent lets them run one epoch each, in turn and alone, for
+--rounds rounds, so that a slow moment of the machine strikes all rows alike, and prints medians. An
+epoch is 429 steps of 128 images of the real MNIST, masks included. The floor is the five matrix
+products of a step, in NumPy, and nothing else. It needs the four files in MNIST_data/, and uses
+PyTorch and JAX where they are installed.
 """
 
+import argparse
 import gzip
-import importlib.util
+import itertools
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from functools import partial
+from statistics import median
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT / 'MNIST_data'
-sys.path[:0] = [str(ROOT)]
 
 import numpy as np
+from helpers import DATA, ROOT, TEST_IMAGES, TRAIN_IMAGES
 
+sys.path.append(str(ROOT))
 import input_data
 
-BATCH, KEEP, RATE, HIDDEN = 128, 0.7, 0.02, 500
+BATCH, NOISE, RATE = 128, 0.3, 0.02
 
 
 def batches(images):
     return (images[start:start + BATCH] for start in range(0, len(images) - BATCH + 1, BATCH))
 
 
-def start_W():
-    limit = 4 * np.sqrt(6 / (784 + HIDDEN))
-    return np.random.RandomState(0).uniform(-limit, limit, (784, HIDDEN)).astype(np.float32)
+def start_W(n_hidden):
+    limit = 4 * np.sqrt(6 / (784 + n_hidden))
+    return np.random.RandomState(0).uniform(-limit, limit, (784, n_hidden)).astype(np.float32)
 
 
-# A row is a function that takes the training images and returns one that runs an epoch of them.
+# A row is a function of the training images and n_hidden. It returns one that runs an epoch.
 
-def floor(images):
-    W, Y = start_W(), np.random.RandomState(0).random_sample((BATCH, HIDDEN)).astype(np.float32)
+
+def floor(images, n_hidden):
+    W = start_W(n_hidden)
+    Y = np.random.RandomState(0).random_sample((BATCH, n_hidden)).astype(np.float32)
 
     def epoch():
         for X in batches(images):  # two products forward, one back, two for the gradient of W
@@ -49,18 +52,30 @@ def floor(images):
     return epoch
 
 
-def listing(images):
+def script(images, n_hidden):
+    import dae_mnist
+    import tensorflow.compat.v1 as tf
+    dae = dae_mnist.build_graph(n_hidden, RATE, seed=0)
+    sess = tf.Session(graph=dae.graph)
+    sess.run(dae.init_op)
+    epochs = dae_mnist.train(sess, dae, images, images[:1], np.random.RandomState(0),
+                             itertools.count(), BATCH, NOISE)
+    return lambda: next(epochs)  # its 429 steps, and the cost of one test image
+
+
+def listing(images, n_hidden):
     import listing
     import tensorflow.compat.v1 as tf
     tf.disable_v2_behavior()
+    listing.n_hidden = n_hidden
     X, mask, _, train_op = listing.build()
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
     return lambda: listing.train_epoch(sess, X, mask, train_op, images)
 
 
-def numpy(images):
-    rng, W, b, b_prime = np.random.RandomState(0), start_W(), np.float32(0), np.float32(0)
+def numpy(images, n_hidden):
+    rng, W, b, b_prime = np.random.RandomState(0), start_W(n_hidden), np.float32(0), np.float32(0)
 
     def sigmoid(x):
         return 1 / (1 + np.exp(-x))
@@ -68,7 +83,7 @@ def numpy(images):
     def epoch():
         nonlocal W, b, b_prime
         for X in batches(images):
-            tilde_X = (rng.random_sample(X.shape) < KEEP) * X
+            tilde_X = (rng.random_sample(X.shape) < 1 - NOISE) * X
             Y = sigmoid(tilde_X @ W + b)
             Z = sigmoid(Y @ W.T + b_prime)
             dZ = 2 * (Z - X) * Z * (1 - Z)
@@ -79,18 +94,19 @@ def numpy(images):
     return epoch
 
 
-def tensorflow_2(images):
+def tensorflow_2(images, n_hidden):
     import tensorflow as tf
-    W, b, b_prime = (tf.Variable(v) for v in (start_W(), tf.zeros(HIDDEN), tf.zeros(784)))
+    W, b, b_prime = (tf.Variable(v) for v in (start_W(n_hidden), tf.zeros(n_hidden), tf.zeros(784)))
 
     @tf.function
     def step(X):
-        mask = tf.cast(tf.random.uniform(tf.shape(X)) < KEEP, tf.float32)
+        mask = tf.cast(tf.random.uniform(tf.shape(X)) < 1 - NOISE, tf.float32)
         with tf.GradientTape() as tape:
             Y = tf.sigmoid(tf.matmul(mask * X, W) + b)
             Z = tf.sigmoid(tf.matmul(Y, W, transpose_b=True) + b_prime)
             cost = tf.reduce_sum(tf.square(X - Z))
-        for variable, gradient in zip((W, b, b_prime), tape.gradient(cost, (W, b, b_prime))):
+        gradients = tape.gradient(cost, (W, b, b_prime))
+        for variable, gradient in zip((W, b, b_prime), gradients, strict=True):
             variable.assign_sub(RATE * gradient)
 
     images = tf.constant(images)
@@ -102,14 +118,14 @@ def tensorflow_2(images):
     return epoch
 
 
-def pytorch(images, compiled=False):
+def pytorch(images, n_hidden, compiled=False):
     import torch
-    images, W = torch.from_numpy(images), torch.from_numpy(start_W()).requires_grad_()
-    b, b_prime = torch.zeros(HIDDEN, requires_grad=True), torch.zeros(784, requires_grad=True)
+    images, W = torch.from_numpy(images), torch.from_numpy(start_W(n_hidden)).requires_grad_()
+    b, b_prime = torch.zeros(n_hidden, requires_grad=True), torch.zeros(784, requires_grad=True)
     optimizer = torch.optim.SGD((W, b, b_prime), RATE)
 
     def cost(X):
-        mask = (torch.rand(X.shape) < KEEP).float()
+        mask = (torch.rand(X.shape) < 1 - NOISE).float()
         Z = torch.sigmoid(torch.sigmoid((mask * X) @ W + b) @ W.T + b_prime)
         return ((X - Z) ** 2).sum()
 
@@ -123,25 +139,21 @@ def pytorch(images, compiled=False):
     return epoch
 
 
-def pytorch_compiled(images):
-    return pytorch(images, compiled=True)
-
-
-def jax(images, compiled=False):
+def jax(images, n_hidden, compiled=False):
     import jax
     images, key = jax.numpy.asarray(images), jax.random.key(0)
-    weights = jax.numpy.asarray(start_W()), jax.numpy.zeros(HIDDEN), jax.numpy.zeros(784)
+    weights = jax.numpy.asarray(start_W(n_hidden)), jax.numpy.zeros(n_hidden), jax.numpy.zeros(784)
 
     def cost(weights, X, key):
         W, b, b_prime = weights
-        mask = jax.random.uniform(key, X.shape) < KEEP
+        mask = jax.random.uniform(key, X.shape) < 1 - NOISE
         Z = jax.nn.sigmoid(jax.nn.sigmoid((mask * X) @ W + b) @ W.T + b_prime)
         return ((X - Z) ** 2).sum()
 
     def step(weights, X, key):
         key, now = jax.random.split(key)
         gradients = jax.grad(cost)(weights, X, now)
-        return [w - RATE * g for w, g in zip(weights, gradients)], key
+        return [w - RATE * g for w, g in zip(weights, gradients, strict=True)], key
 
     step = jax.jit(step) if compiled else step
 
@@ -153,92 +165,73 @@ def jax(images, compiled=False):
     return epoch
 
 
-def jax_compiled(images):
-    return jax(images, compiled=True)
+ROWS = {
+    'the floor': floor, 'this script': script, 'the listing': listing, 'NumPy by hand': numpy,
+    'TensorFlow 2, tf.function': tensorflow_2,
+    'PyTorch, eager': pytorch, 'PyTorch, compiled': partial(pytorch, compiled=True),
+    'JAX, eager': jax, 'JAX, compiled': partial(jax, compiled=True)}
 
 
-ROWS = {floor: 'floor: the five matrix products, NumPy', listing: 'the listing',
-        numpy: 'NumPy by hand', tensorflow_2: 'TensorFlow 2, tf.function',
-        pytorch: 'PyTorch, eager',
-        pytorch_compiled: 'PyTorch, compiled', jax: 'JAX, eager', jax_compiled: 'JAX, compiled'}
-
-
-def serve(row):
-    """Run epochs of a row, one for each line on stdin; answer each with its seconds."""
+def serve(row, n_hidden):
+    """Be the process of a row: answer each line on stdin with the seconds that an epoch takes."""
     answer = os.fdopen(os.dup(1), 'w')
-    os.dup2(2, 1)  # whatever a library or the script prints is no answer
-
-    def tell(*seconds):
-        print(*seconds, file=answer, flush=True)
-        return sys.stdin.readline()
-
-    if row.startswith('script'):
-        script(row, tell)
-    else:
-        run = globals()[row](read_data().train.images)
-        going = tell(0)
-        while going:
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    try:
+        epoch = ROWS[row](read_data().train.images, n_hidden)
+        print('ready', file=answer, flush=True)
+        while sys.stdin.readline():
             begin = time.perf_counter()
-            run()
-            going = tell(time.perf_counter() - begin)
+            epoch()
+            print(time.perf_counter() - begin, file=answer, flush=True)
+    except ModuleNotFoundError as error:
+        print(f'not installed ({error.name})', file=answer)
+    except Exception as error:  # the parent shows it in the row's place
+        print(f'{type(error).__name__}: {error}'.splitlines()[0], file=answer)
 
 
-def script(row, tell):
-    """Let `train` itself run: its steps are timed where it asks for them."""
-    import dae_mnist
-    progress, begin, seconds = dae_mnist.progress, None, 0
+def race(rounds, n_hidden):
+    """Let all rows run epochs in turn; return {row: list of seconds, or the text of its error}."""
+    workers, results = {}, {}
 
-    def timed_progress(*args):
-        nonlocal begin, seconds
-        now = time.perf_counter()
-        if not tell(seconds, now - begin if begin else 0):  # the steps, and all of the epoch
-            raise KeyboardInterrupt
-        begin = time.perf_counter()
-        yield from progress(*args)
-        seconds = time.perf_counter() - begin
+    def answer(worker):
+        return worker.stdout.readline().strip() or 'ended without an answer'
 
-    dae_mnist.progress = timed_progress
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            dae_mnist.train(dae_mnist.build_graph(), read_data(), 10**6,
-                            log_dir=folder if row == 'script_log' else None)
-        except KeyboardInterrupt:
-            pass
-
-
-def read_data():
-    return input_data.read_data_sets(DATA)
-
-
-def gunzip():
-    """What reading cannot do without: gunzip the images and multiply them once."""
-    arrays = []
-    for name in (input_data.TRAIN_IMAGES, input_data.TEST_IMAGES):
-        with gzip.open(DATA / name) as f:
-            pixels = np.frombuffer(f.read(), np.uint8, offset=16)
-        arrays.append(np.multiply(pixels, np.float32(1 / 255), dtype=np.float32))
-    return arrays
-
-
-def race(rows, rounds):
-    """Return {row: [seconds of each round]} for the rows that can run, each in its own process."""
-    workers, seconds = {}, {}
-    for row in rows:
-        worker = subprocess.Popen([sys.executable, __file__, '--serve', row], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        if worker.stdout.readline():
-            workers[row], seconds[row] = worker, []
+    for row in ROWS:
+        worker = subprocess.Popen(
+            [sys.executable, __file__, '--serve', row, '--n_hidden', str(n_hidden)], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        text = answer(worker)
+        workers[row], results[row] = worker, [] if text == 'ready' else text
     for k in range(rounds + 1):
         print(f'round {k} of {rounds}', file=sys.stderr)
         for row, worker in workers.items():
-            print('\n', end='', file=worker.stdin, flush=True)
-            answer = [float(x) for x in worker.stdout.readline().split()]
-            if k:  # the first round warms up
-                seconds[row].append(answer)
+            if isinstance(results[row], list):
+                print(file=worker.stdin, flush=True)
+                text = answer(worker)
+                if not text[0].isdigit():
+                    results[row] = text
+                elif k:  # the first round warms up
+                    results[row].append(float(text))
     for worker in workers.values():
         worker.stdin.close()
         worker.wait()
-    return seconds
+    return results
+
+
+def print_race(rounds, n_hidden):
+    results = race(rounds, n_hidden)
+    print(f'Seconds per epoch with {n_hidden} hidden units, median of {rounds} interleaved rounds '
+          '(smallest to largest)\n')
+    print('| row | seconds | / the listing | / the floor |\n| --- | --- | --- | --- |')
+    for row, seconds in results.items():
+        if not isinstance(seconds, list):
+            print(f'| {row} | {seconds} | | |')
+            continue
+        ratios = [f'{median(a / b for a, b in zip(seconds, other, strict=True)):.2f}'
+                  if isinstance(other, list) else ''
+                  for other in (results['the listing'], results['the floor'])]
+        print(f'| {row} | {median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f}) '
+              f'| {" | ".join(ratios)} |')
 
 
 def first_line(*command):
@@ -248,63 +241,54 @@ def first_line(*command):
                              stderr=subprocess.DEVNULL)
     child.stdout.readline()
     seconds = time.perf_counter() - begin
-    return seconds, os.wait4(child.pid, 0)[2].ru_maxrss / 1024
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        sys.exit(f'failed: {command}')
+    return seconds, usage.ru_maxrss / 1024
 
 
-def median(values):
-    return statistics.median(values)
-
-
-def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-    names = {row.__name__: text for row, text in ROWS.items()}
-    names = {'floor': names.pop('floor'), 'script': 'this script', **names}
-    seconds = race([*names, 'script_log'], rounds)
-
-    print(f'Seconds an epoch, median of {rounds} interleaved rounds (smallest to largest)\n')
-    print('| row | seconds | / the listing | / the floor |\n| --- | --- | --- | --- |')
-    for row, name in names.items():
-        if row not in seconds:
-            print(f'| {name} | not installed | | |')
-            continue
-        steps = [answer[0] for answer in seconds[row]]
-        ratios = [f'{median([a / b[0] for a, b in zip(steps, seconds[other])]):.2f}'
-                  for other in ('listing', 'floor')]
-        print(f'| {name} | {median(steps):.2f} ({min(steps):.2f} to {max(steps):.2f}) '
-              f'| {ratios[0]} | {ratios[1]} |')
-
-    whole = {row: [answer[1] for answer in seconds[row][1:]] for row in ('script', 'script_log')}
-    ratio = median([a / b for a, b in zip(whole['script_log'], whole['script'])])
-    print(f'\nA whole epoch, with the test cost: {median(whole["script"]):.2f} s without a log '
-          f'folder, {median(whole["script_log"]):.2f} s with one, ratio {ratio:.3f}.')
-
+def print_programs():
+    """Print the time to the first line and the memory of both programs, the medians of three."""
+    print('\n| program, one epoch | seconds to the first line | peak memory in MB |\n'
+          '| --- | --- | --- |')
     with tempfile.TemporaryDirectory() as folder:
-        log = f'{folder}/log'
-        runs = {'this script': [ROOT / 'dae_mnist.py', '--n_epochs', 1, '--log_dir', log],
-                'the listing': [ROOT / 'tests/listing.py', 0, 1, DATA]}
-        print('\n| program, one epoch | seconds to the first line | peak memory in MB |\n'
-              '| --- | --- | --- |')
-        results = {name: [] for name in runs}
+        script_runs, listing_runs = [], []
         for k in range(3):
-            for name, command in runs.items():
-                command = [str(part).replace('/log', f'/log{k}') for part in command]
-                results[name].append(first_line(*command))
-        for name, values in results.items():
-            print(f'| {name} | {median([v[0] for v in values]):.1f} '
-                  f'| {median([v[1] for v in values]):.0f} |')
+            script_runs.append(first_line(ROOT / 'dae_mnist.py', '--n_epochs', 1,
+                                          '--data_dir', DATA, '--log_dir', f'{folder}/{k}'))
+            listing_runs.append(first_line(ROOT / 'tests' / 'listing.py', 0, 1, DATA))
+    for name, runs in ('this script', script_runs), ('the listing', listing_runs):
+        seconds, memory = map(median, zip(*runs, strict=True))
+        print(f'| {name} | {seconds:.1f} | {memory:.0f} |')
 
+
+def read_data():
+    return input_data.read_data_sets(str(DATA))
+
+
+def gunzip():
+    """What reading cannot do without: gunzip the images and multiply them once."""
+    arrays = []
+    for name in TRAIN_IMAGES, TEST_IMAGES:
+        with gzip.open(DATA / name) as f:
+            pixels = np.frombuffer(f.read(), np.uint8, offset=16)
+        arrays.append(np.multiply(pixels, np.float32(1 / 255), dtype=np.float32))
+    return arrays
+
+
+def print_reading(rounds):
     # First, as a child's count of its peak memory begins with what its parent holds.
     peak = subprocess.check_output([sys.executable, __file__, '--peak'], text=True)
     times = {read_data: [], gunzip: []}
     for k in range(rounds + 1):
-        for read, kept in times.items():
+        for read, seconds in times.items():
             begin = time.perf_counter()
             read()
             if k:
-                kept.append(time.perf_counter() - begin)
+                seconds.append(time.perf_counter() - begin)
+    ratio = median(a / b for a, b in zip(times[read_data], times[gunzip], strict=True))
     print(f'\nReading MNIST: {median(times[read_data]):.3f} s; gunzip and one multiplication: '
-          f'{median(times[gunzip]):.3f} s; ratio '
-          f'{median([a / b for a, b in zip(*times.values())]):.2f}.')
+          f'{median(times[gunzip]):.3f} s; ratio {ratio:.2f}.')
     print(peak, end='')
 
 
@@ -319,10 +303,23 @@ def print_peak():
           f'of {decompressed:.0f} MB, ratio {(peak - decompressed) / arrays:.2f}.')
 
 
-if __name__ == '__main__':
-    if '--serve' in sys.argv:
-        serve(sys.argv[-1])
-    elif '--peak' in sys.argv:
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--rounds', type=int, default=7, help='epochs of each row (%(default)s)')
+    parser.add_argument('--n_hidden', type=int, default=500,
+                        help='hidden units of each row (%(default)s)')
+    parser.add_argument('--serve', help=argparse.SUPPRESS)  # a row: what a worker is called with
+    parser.add_argument('--peak', action='store_true', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(args.serve, args.n_hidden)
+    elif args.peak:
         print_peak()
     else:
-        main()
+        print_race(args.rounds, args.n_hidden)
+        print_programs()
+        print_reading(args.rounds)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,14 +1,9 @@
-"""Fixtures that every test file shares."""
+"""The environment of all tests, and the fixtures that several files use."""
 
 import os
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT / 'MNIST_data'
-NAMES = ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz',
-         't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz')
+from helpers import DATA, NAMES
 
 # Where it is set, a script that does not flush what it prints looks as if it did.
 os.environ.pop('PYTHONUNBUFFERED', None)

@@ -6,26 +6,10 @@ What is expected is computed here in NumPy, in float64, from the equations of th
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from helpers import forward, squared_error
 
 import dae_mnist
 from dae_mnist import build_graph, model
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def forward(X, mask, W, b, W_prime, b_prime):
-    """Return the hidden code Y and the reconstruction Z, in float64."""
-    X, mask, W, b, W_prime, b_prime = (
-        np.asarray(a, np.float64) for a in (X, mask, W, b, W_prime, b_prime))
-    Y = sigmoid((mask * X) @ W + b)
-    return Y, sigmoid(Y @ W_prime + b_prime)
-
-
-def squared_error(X, mask, W, b, b_prime):
-    """Return the cost of all images X together, with tied weights."""
-    return np.sum((X - forward(X, mask, W, b, W.T, b_prime)[1])**2)
 
 
 def descend(X, mask, W, b, b_prime, learning_rate):
@@ -47,7 +31,7 @@ def some_images(n, seed=0):
 
 @pytest.fixture(scope='module')
 def dae():
-    return build_graph(seed=1)
+    return build_graph(500, 0.02, seed=1)
 
 
 @pytest.fixture(scope='module')
@@ -91,14 +75,9 @@ def test_three_variables_and_no_other(dae):
         assert [v.name for v in dae.graph.get_collection(key)] == names
 
 
-def test_hidden_code_and_reconstruction_are_sigmoids(dae):
-    sigmoids = [op.outputs[0] for op in dae.graph.get_operations() if op.type == 'Sigmoid']
-    assert [Y.shape.as_list() for Y in sigmoids] == [[None, 500], [None, 784]]
-
-
 @pytest.mark.parametrize('n_hidden', [500, 20])
 def test_weights_start_uniform_in_the_listings_range(n_hidden):
-    dae = build_graph(n_hidden, seed=2)
+    dae = build_graph(n_hidden, 0.02, seed=2)
     with tf.Session(graph=dae.graph) as sess:
         sess.run(dae.init_op)
         W = sess.run(dae.W)
@@ -116,7 +95,7 @@ def test_biases_start_at_zero(start):
 def test_without_a_seed_each_start_differs(start):
     starts = [start[0]]
     for _ in range(2):
-        dae = build_graph()
+        dae = build_graph(500, 0.02)
         with tf.Session(graph=dae.graph) as sess:
             sess.run(dae.init_op)
             starts.append(sess.run(dae.W))
@@ -132,29 +111,15 @@ def test_model_with_weights_that_are_not_tied():
         args = [tf.placeholder(tf.float32, [None, 784]) for _ in range(2)]
         args += [tf.placeholder(tf.float32, w.shape) for w in weights]
         Z = model(*args)
-        result = sess.run(Z, feed_dict=dict(zip(args, [X, mask, *weights])))
+        result = sess.run(Z, feed_dict=dict(zip(args, [X, mask, *weights], strict=True)))
     assert Z.shape.as_list() == [None, 784]
     np.testing.assert_allclose(result, forward(X, mask, *weights)[1], rtol=1e-4)
 
 
-def test_no_step_spends_time_on_transposing(dae):
-    """Of the graph that TensorFlow makes of it and runs."""
-    X, mask = some_images(128)
-    metadata = tf.RunMetadata()
-    with tf.Session(graph=dae.graph) as sess:
-        sess.run(dae.init_op)
-        sess.run(dae.train_op, feed_dict={dae.X: X, dae.mask: mask}, run_metadata=metadata,
-                 options=tf.RunOptions(output_partition_graphs=True))
-    graph, = metadata.partition_graphs
-    kinds = ' '.join({node.op for node in graph.node})  # some with a prefix, as _MklMatMul
-    assert 'MatMul' in kinds and 'Transpose' not in kinds
-
-
-@pytest.mark.parametrize('n_hidden, options, learning_rate', [
-    (500, {}, 0.02), (7, {'learning_rate': 0.005}, 0.005)])
-def test_steps_are_those_of_the_equations(n_hidden, options, learning_rate):
+@pytest.mark.parametrize('n_hidden, learning_rate', [(500, 0.02), (7, 0.005)])
+def test_steps_are_those_of_the_equations(n_hidden, learning_rate):
     """In the second step the biases are not 0, and momentum would show."""
-    dae = build_graph(n_hidden, seed=4, **options)
+    dae = build_graph(n_hidden, learning_rate, seed=4)
     with tf.Session(graph=dae.graph) as sess:
         sess.run(dae.init_op)
         for seed in 5, 6:
@@ -170,7 +135,7 @@ def test_steps_are_those_of_the_equations(n_hidden, options, learning_rate):
             sess.run(dae.train_op, feed_dict=feed)
             expected = descend(X, mask, *before, learning_rate)
             after = sess.run([dae.W, dae.b, dae.b_prime])
-            for old, new, value in zip(before, after, expected):
+            for old, new, value in zip(before, after, expected, strict=True):
                 step = np.abs(value - old).max()
                 assert step > 1e-3
                 np.testing.assert_allclose(new, value, rtol=1e-6, atol=1e-4 * step)

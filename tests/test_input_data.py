@@ -2,41 +2,21 @@
 
 import gzip
 import io
-import json
 import os
-import random
-import struct
-import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import (DATA, NAMES, SAMPLE, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS,
+                     ROOT, gzip_idx, idx, random_set, run_python, write_set)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import input_data
-from conftest import DATA, NAMES, ROOT
 
-TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
-
-
-def idx(array, magic=None, shape=None):
-    """The bytes of a gzipped IDX file; magic and shape may be other than the truth."""
-    header = [magic or 2048 + array.ndim, *(shape or array.shape)]
-    return gzip.compress(struct.pack(f'>{len(header)}I', *header) + array.tobytes(), mtime=0)
-
-
-def small_set(seed=0, train=40, test=12, rows=6, columns=5):
-    """{file name: array}: rows and columns differ, so that a mix-up shows."""
-    generator = np.random.RandomState(seed)
-    return {name: generator.randint(0, 256 if 'images' in name else 10, shape).astype(np.uint8)
-            for name, shape in zip(NAMES, [(train, rows, columns), train,
-                                           (test, rows, columns), test])}
-
-
-SMALL = small_set()
+SMALL = random_set(train=40, test=12, rows=6, columns=5)  # not square, so that a mix-up shows
+X, Y = SMALL[TRAIN_IMAGES], SMALL[TRAIN_LABELS]
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +28,7 @@ def no_network(monkeypatch):
 @pytest.fixture
 def folder(tmp_path):
     """A folder with the four files of a small set."""
-    for name, array in SMALL.items():
-        (tmp_path / name).write_bytes(idx(array))
-    return tmp_path
+    return write_set(tmp_path, SMALL)
 
 
 def read(folder, **options):
@@ -60,37 +38,28 @@ def read(folder, **options):
 # What it returns
 
 
-def test_the_sets_and_their_sizes(folder):
-    sets = read(folder)
-    assert sets._fields == ('train', 'validation', 'test')
-    assert isinstance(sets, input_data.Datasets)
-    assert [s.num_examples for s in sets] == [30, 10, 12]
-    assert [s.epochs_completed for s in sets] == [0, 0, 0]
-    for s in sets:
-        assert s.images.shape == (s.num_examples, 30) and s.images.dtype == np.float32
-        assert s.labels.shape == (s.num_examples,) and s.labels.dtype == np.uint8
-
-
-def test_validation_is_the_first_of_the_training_images(folder):
+def test_the_sets_are_cut_as_in_the_original(folder):
     sets = read(folder, dtype=np.uint8)
-    images, labels = SMALL[TRAIN_IMAGES].reshape(40, 30), SMALL[TRAIN_LABELS]
-    assert np.array_equal(sets.validation.images, images[:10])
-    assert np.array_equal(sets.train.images, images[10:])
-    assert np.array_equal(sets.validation.labels, labels[:10])
-    assert np.array_equal(sets.train.labels, labels[10:])
-    assert np.array_equal(sets.test.images, SMALL[TEST_IMAGES].reshape(12, 30))
-    assert np.array_equal(sets.test.labels, SMALL[TEST_LABELS])
+    assert isinstance(sets, input_data.Datasets) and sets._fields == ('train', 'validation', 'test')
+    images, labels = X.reshape(40, 30), Y
+    expected = [(images[10:], labels[10:]), (images[:10], labels[:10]),
+                (SMALL[TEST_IMAGES].reshape(12, 30), SMALL[TEST_LABELS])]
+    for found, (xs, ys) in zip(sets, expected, strict=True):
+        assert found.num_examples == len(xs) and found.epochs_completed == 0
+        assert found.images.dtype == found.labels.dtype == np.uint8
+        assert np.array_equal(found.images, xs) and np.array_equal(found.labels, ys)
 
 
-@pytest.mark.parametrize('size', [0, 40])
-def test_nothing_or_all_may_be_set_apart(folder, size):
+@pytest.mark.parametrize('size', [0, 39])
+def test_nothing_or_nearly_all_may_be_set_apart(folder, size):
     sets = read(folder, validation_size=size)
     assert sets.validation.images.shape == (size, 30) and sets.train.images.shape == (40 - size, 30)
 
 
-@pytest.mark.parametrize('size', [-1, 41])
-def test_a_validation_size_that_does_not_fit(folder, size):
-    with pytest.raises(ValueError, match=f'validation_size {size} .* 40 images'):
+@pytest.mark.parametrize('train, size', [(40, -1), (40, 40), (40, 41), (4999, 5000), (5000, 5000)])
+def test_a_validation_size_that_leaves_no_training_image(tmp_path, train, size):
+    folder = write_set(tmp_path, random_set(train, 5, 2, 2))
+    with pytest.raises(ValueError, match=f'^validation_size {size} .* {train} images in {folder}'):
         read(folder, validation_size=size)
 
 
@@ -103,12 +72,8 @@ def test_unreshaped_images_keep_rows_and_columns(folder):
 
 def test_one_hot_labels(folder):
     labels = read(folder, one_hot=True).test.labels
-    assert labels.shape == (12, 10) and labels.dtype == np.float64
-    assert np.array_equal(labels.sum(axis=1), np.ones(12))
-    assert np.array_equal(labels.argmax(axis=1), SMALL[TEST_LABELS])
-
-
-def test_dense_to_one_hot():
+    assert labels.dtype == np.float64
+    assert np.array_equal(labels, np.arange(10) == SMALL[TEST_LABELS][:, np.newaxis])
     found = input_data.dense_to_one_hot(np.array([2, 0], np.uint8), 3)
     assert found.dtype == np.float64 and found.tolist() == [[0, 0, 1], [1, 0, 0]]
 
@@ -120,14 +85,9 @@ def test_scaled_pixels_have_the_bits_of_the_original():
     assert expected.dtype == np.float32 and pixels.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize('dtype', [np.float32, 'float32', np.dtype('float32')])
-def test_names_of_float32(folder, dtype):
-    assert read(folder, dtype=dtype).train.images.dtype == np.float32
-
-
-@pytest.mark.parametrize('dtype', [np.uint8, 'uint8', np.dtype('uint8')])
-def test_uint8_keeps_the_bytes(folder, dtype):
-    assert np.array_equal(read(folder, dtype=dtype).test.images.ravel(), SMALL[TEST_IMAGES].ravel())
+@pytest.mark.parametrize('dtype', [np.float32, 'float32', np.uint8, 'uint8', np.dtype('uint8')])
+def test_names_of_the_dtypes(folder, dtype):
+    assert read(folder, dtype=dtype).train.images.dtype == dtype
 
 
 @pytest.mark.parametrize('dtype', [np.float64, float, None, int, 'float16', 'no such type', '>f4'])
@@ -138,58 +98,33 @@ def test_other_dtypes_are_type_errors(tmp_path, dtype, fake):
     assert not (tmp_path / 'none').exists()
 
 
-def test_load_mnist_reads_the_folder_given(monkeypatch):
+def test_load_mnist(monkeypatch, tmp_path):
     monkeypatch.chdir(DATA)
     assert input_data.load_mnist('sample').train.num_examples == 10000
-    monkeypatch.chdir(DATA / 'sample')
-    assert input_data.load_mnist('').train.num_examples == 10000
-
-
-def test_load_mnist_has_the_folder_of_the_original(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(OSError, match='MNIST-data'):
+    with pytest.raises(OSError, match='MNIST-data'):  # the folder of the original
         input_data.load_mnist()
 
 
-@pytest.mark.parametrize('form', [str, Path, lambda path: f'{path}/', os.path.relpath])
-def test_forms_of_the_folder(folder, form):
+@pytest.mark.parametrize('form', [str, Path, '{}/'.format, os.path.relpath, '~/{0.name}'.format,
+                                  lambda path: Path('~') / path.name])
+def test_forms_of_the_folder(folder, form, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder.parent))
+    monkeypatch.setenv('USERPROFILE', str(folder.parent))
     assert read(form(folder)).test.num_examples == 12
 
 
-def test_a_home_folder(folder, monkeypatch):
-    monkeypatch.setenv('HOME', str(folder.parent))
-    monkeypatch.setenv('USERPROFILE', str(folder.parent))
-    assert read(f'~/{folder.name}').test.num_examples == 12
-    assert read(Path('~') / folder.name).test.num_examples == 12
-
-
-def test_another_set_under_the_same_names_is_read(tmp_path):
-    other = small_set(seed=5, train=30, test=9, rows=3, columns=8)
-    for name, array in other.items():
-        (tmp_path / name).write_bytes(idx(array))
-    sets = read(tmp_path, dtype='uint8', reshape=False)
-    assert np.array_equal(sets.train.images[..., 0], other[TRAIN_IMAGES][10:])
-    assert np.array_equal(sets.test.labels, other[TEST_LABELS])
-
-
-def test_extracting_from_open_files(folder):
-    with open(folder / TRAIN_IMAGES, 'rb') as f:
-        images = input_data.extract_images(f)
-    assert images.shape == (40, 6, 5, 1) and images.dtype == np.uint8
-    assert np.array_equal(images[..., 0], SMALL[TRAIN_IMAGES])
-    with open(folder / TRAIN_LABELS, 'r+b') as f:  # a mode that could write is only read
-        assert np.array_equal(input_data.extract_labels(f), SMALL[TRAIN_LABELS])
-    with open(folder / TRAIN_LABELS, 'rb') as f:
-        assert input_data.extract_labels(f, one_hot=True, num_classes=12).shape == (40, 12)
-
-
-def test_extracting_from_a_file_opened_to_write_and_read(tmp_path):
-    content = idx(SMALL[TRAIN_LABELS])
-    with open(tmp_path / 'labels', 'x+b') as f:
+def test_extracting_from_files_opened_in_any_way(tmp_path):
+    content = gzip_idx(X)
+    assert np.array_equal(input_data.extract_images(io.BytesIO(content))[..., 0], X)
+    with open(tmp_path / 'images', 'x+b') as f:
         f.write(content)
         f.seek(0)
-        assert np.array_equal(input_data.extract_labels(f), SMALL[TRAIN_LABELS])
-    assert (tmp_path / 'labels').read_bytes() == content
+        images = input_data.extract_images(f)
+    assert images.shape == (40, 6, 5, 1) and images.dtype == np.uint8
+    assert np.array_equal(images[..., 0], X) and (tmp_path / 'images').read_bytes() == content
+    labels = input_data.extract_labels(io.BytesIO(gzip_idx(Y)), one_hot=True, num_classes=12)
+    assert labels.shape == (40, 12) and np.array_equal(labels.argmax(axis=1), Y)
 
 
 def test_the_real_mnist(real_mnist):
@@ -197,7 +132,6 @@ def test_the_real_mnist(real_mnist):
     assert [s.images.shape for s in sets] == [(55000, 784), (5000, 784), (10000, 784)]
     assert sets.validation.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert sets.test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
-    assert all(s.images.min() == 0 and s.images.max() == 1 for s in sets)
     with gzip.open(real_mnist / TRAIN_IMAGES) as f:
         pixels = np.frombuffer(f.read(), np.uint8, offset=16).reshape(60000, 784)
     assert np.array_equal(sets.train.images, pixels[5000:].astype(np.float32) * (1.0 / 255.0))
@@ -244,7 +178,7 @@ def test_the_same_seed_gives_the_batches_of_the_original(size_and_calls, seed):
     images, labels = np.arange(size * 4, dtype=np.uint8).reshape(size, 2, 2, 1), np.arange(size)
     found = input_data.DataSet(images, labels, dtype=np.uint8, seed=seed)
     for (batch_size, shuffle), (xs, ys, epochs) in zip(
-            calls, original(images.reshape(size, 4), labels, seed, calls)):
+            calls, original(images.reshape(size, 4), labels, seed, calls), strict=True):
         batch = found.next_batch(batch_size, shuffle=shuffle)
         assert isinstance(batch, tuple)
         assert np.array_equal(batch[0], xs) and np.array_equal(batch[1], ys)
@@ -255,25 +189,6 @@ def numbered(size, **options):
     """A set whose images and labels tell their place in the file."""
     images = np.arange(size, dtype=np.uint8).reshape(size, 1, 1, 1)
     return input_data.DataSet(images, np.arange(size), dtype=np.uint8, **options)
-
-
-def test_every_image_comes_once_an_epoch_and_with_its_label():
-    data = numbered(10, seed=1)
-    stream = []
-    for _ in range(10):
-        images, labels = data.next_batch(3)
-        assert np.array_equal(images[:, 0], labels)
-        stream += labels.tolist()
-    epochs = [stream[i:i + 10] for i in (0, 10, 20)]
-    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
-    assert len({tuple(epoch) for epoch in epochs}) == 3 and epochs[0] != sorted(epochs[0])
-    assert data.epochs_completed == 2  # the third ends with the next batch, as in the original
-
-
-def test_without_shuffling_batches_keep_the_order_of_the_file():
-    data = numbered(10, seed=1)
-    labels = np.concatenate([data.next_batch(4, shuffle=False)[1] for _ in range(5)])
-    assert labels.tolist() == 2 * list(range(10))
 
 
 def test_seeds(folder):
@@ -291,20 +206,14 @@ def test_a_batch_size_that_does_not_fit(batch_size):
     assert data.next_batch(10)[0].shape == (10, 1)
 
 
-def test_batches_are_copies():
+def test_batches_are_copies_and_the_set_stays_as_it_is():
     data = numbered(10, seed=2)
-    for shuffle in True, False:
+    before = data.images
+    for shuffle in True, False, True, True:
         images, labels = data.next_batch(4, shuffle=shuffle)
         images[:], labels[:] = 99, 99
+    assert data.images is before
     assert data.images[:, 0].tolist() == data.labels.tolist() == list(range(10))
-
-
-def test_a_batch_does_not_copy_the_set():
-    data = input_data.DataSet(np.zeros((10, 4, 4, 1), np.uint8), np.zeros(10))
-    images = data.images
-    for _ in range(10):
-        data.next_batch(7)
-    assert data.images is images
 
 
 def test_fake_data(tmp_path, capsys):
@@ -319,19 +228,11 @@ def test_fake_data(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('images, labels, reshape', [
-    (np.zeros((3, 2, 2, 1)), np.zeros(4), True),
-    (np.zeros((3, 2, 2, 1)), np.zeros(4), False),
-    (np.zeros((3, 2, 2, 3)), np.zeros(3), True),
-    (np.zeros((3, 4)), np.zeros(3), True),
-    (np.zeros((3, 2, 2)), np.zeros(3), True),
-    (np.zeros(()), np.zeros(()), True),
-    ([[0, 1], [2, 3]], [0, 1], True),
-    ([1, 2, 3], [1, 2], False),
-    ([], [], True),
-])
+    ((3, 2, 2, 1), 4, True), ((3, 2, 2, 1), 4, False), ((3, 2, 2, 3), 3, True), ((3, 4), 3, True),
+    ((3, 2, 2), 3, True), ((), (), True), ((0,), 0, True), ((3,), 2, False)])
 def test_data_that_do_not_fit(images, labels, reshape):
     with pytest.raises(ValueError, match='do not fit'):
-        input_data.DataSet(images, labels, reshape=reshape)
+        input_data.DataSet(np.zeros(images), np.zeros(labels), reshape=reshape)
 
 
 def test_a_set_built_by_the_caller():
@@ -351,88 +252,129 @@ def flip(content, position):
     return content[:position] + bytes([content[position] ^ 1]) + content[position + 1:]
 
 
-X, Y = SMALL[TRAIN_IMAGES], SMALL[TRAIN_LABELS]
 PAGE = b'<!DOCTYPE html>\n<html><body>Please log in</body></html>\n'
-DAMAGE = {
-    'empty': (TRAIN_IMAGES, b'', 'is empty'),
-    'gzip of nothing': (TEST_LABELS, gzip.compress(b''), 'is empty'),
-    'a web page': (TRAIN_IMAGES, PAGE, r"Not a gzipped file \(b'<!'\)"),
-    'a web page for labels': (TEST_LABELS, PAGE, r"Not a gzipped file \(b'<!'\)"),
-    'plain text': (TEST_IMAGES, b'727 bytes', "Not a gzipped file"),
-    'not compressed': (TRAIN_IMAGES, gzip.decompress(idx(X)), 'Not a gzipped file'),
-    'unknown compression': (TRAIN_IMAGES, flip(idx(X), 2), 'Unknown compression method'),
-    'half a file': (TRAIN_IMAGES, idx(X)[:len(idx(X)) // 2], 'is cut short'),
-    'half a file of labels': (TEST_LABELS, idx(Y)[:len(idx(Y)) // 2], 'is cut short'),
-    'the last byte lost': (TRAIN_IMAGES, idx(X)[:-1], 'is cut short'),
-    'five bytes': (TRAIN_LABELS, idx(Y)[:5], 'is cut short'),
-    'half a header': (TRAIN_IMAGES, gzip.compress(b'\0\0\x08\x03\0'), 'is cut short'),
-    'wrong check sum': (TRAIN_IMAGES, flip(idx(X), -8), 'CRC check failed'),
-    'wrong check sum of labels': (TEST_LABELS, flip(idx(Y), -5), 'CRC check failed'),
-    'wrong length': (TRAIN_IMAGES, flip(idx(X), -4), 'Incorrect length'),
-    'rot': (TRAIN_IMAGES, flip(idx(X), 600), 'does not unpack'),
-    'wrong magic': (TRAIN_IMAGES, idx(X, magic=2052), 'it starts with 2052, not 2051'),
-    'labels for images': (TEST_IMAGES, idx(Y), 'holds no images: it starts with 2049, not 2051'),
-    'images for labels': (TEST_LABELS, idx(X), 'holds no labels: it starts with 2051, not 2049'),
-    'promises more': (TRAIN_IMAGES, idx(X, shape=(41, 6, 5)), 'only 1,200 bytes .* 1,230'),
-    'promises more labels': (TRAIN_LABELS, idx(Y, shape=(41,)), 'only 40 bytes .* 41'),
-    'promises everything': (TRAIN_IMAGES, idx(X, shape=(2 ** 32 - 1, 6, 5)), '128,849,018,850'),
-    'promises all there is': (TEST_IMAGES, idx(X, shape=3 * (2 ** 32 - 1,)), 'only 1,200 bytes'),
-    'promises all labels': (TRAIN_LABELS, idx(Y, shape=(2 ** 32 - 1,)), '4,294,967,295'),
-    'nothing after the header': (TRAIN_IMAGES, idx(X[:0], shape=X.shape), 'only 0 bytes'),
-    'promises fewer': (TRAIN_IMAGES, idx(X, shape=(39, 6, 5)), 'more bytes .* 1,170'),
-    'promises fewer labels': (TEST_LABELS, idx(Y, shape=(39,)), 'more bytes .* 39'),
-    'no images': (TRAIN_IMAGES, idx(X[:0]), r'holds no images: .* \[0, 6, 5\]'),
-    'no labels': (TRAIN_LABELS, idx(Y[:0]), r'holds no labels: .* \[0\]'),
-    'no size': (TEST_IMAGES, idx(X[:, :0]), r'holds no images: .* \[40, 0, 5\]'),
-    'label above 9': (TRAIN_LABELS, idx(np.append(Y[1:], np.uint8(10))),
-                      'has a label 10, above 9'),
-    'bytes after the end': (TRAIN_IMAGES, idx(X) + b'junk', 'more bytes after its end'),
-    'bytes after the end of labels': (TEST_LABELS, idx(Y) + b'j', 'more bytes after its end'),
-    'twice': (TRAIN_IMAGES, idx(X) + idx(X), 'more bytes of images'),
-    'more labels than images': (TRAIN_LABELS, idx(Y[:39]), r'\(39,\)'),
-    'fewer labels than images': (TEST_LABELS, idx(Y[:13]), r'\(13,\)'),
-    'test images of other rows': (TEST_IMAGES, idx(X[:12, :5]), r'\(12, 5, 5, 1\)'),
-    'test images of other columns': (TEST_IMAGES, idx(X[:12, :, :4]), r'\(12, 6, 4, 1\)'),
+DAMAGE = {  # name: (file, content, what the error says)
+    'empty': (TRAIN_IMAGES, b'', "starts with b''"),
+    'a web page': (TRAIN_IMAGES, PAGE, 'holds no images, it starts with'),
+    'the last byte lost': (TEST_LABELS, gzip_idx(Y)[:-1], 'ended before the end-of-stream'),
+    'half a header': (TRAIN_IMAGES, gzip.compress(b'\0\0\x08\x03\0'), 'is damaged'),
+    'wrong check sum': (TRAIN_IMAGES, flip(gzip_idx(X), -8), 'CRC check failed'),
+    'wrong magic': (TRAIN_IMAGES, gzip_idx(X, magic=2052), 'holds no images'),
+    'labels for images': (TEST_IMAGES, gzip_idx(Y), 'holds no images'),
+    'images for labels': (TEST_LABELS, gzip_idx(X), 'holds no labels'),
+    'promises more': (TRAIN_IMAGES, gzip_idx(X, shape=(41, 6, 5)), r'1200 into shape \(41,6,5'),
+    'promises everything': (TEST_IMAGES, gzip_idx(X, shape=3 * (2 ** 32 - 1,)), 'is damaged'),
+    'promises fewer': (TRAIN_IMAGES, gzip_idx(X, shape=(39, 6, 5)), 'size 1200 into shape'),
+    'no images': (TRAIN_IMAGES, gzip_idx(X[:0]), 'holds no images'),
+    'no size': (TEST_IMAGES, gzip_idx(X[:, :0]), 'holds no images'),
+    'label 10': (TRAIN_LABELS, gzip_idx(np.append(Y[1:], np.uint8(10))), 'label is 10, above 9'),
+    'bytes after the end': (TRAIN_IMAGES, gzip_idx(X) + b'junk', 'Not a gzipped file'),
+    'twice': (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), r'size \d+ into shape'),
+    'more images than labels': (TRAIN_LABELS, gzip_idx(Y[:39]), r'not of one set.* \(39,\)'),
+    'more labels than images': (TEST_LABELS, gzip_idx(Y[:13]), r'not of one set.* \(13,\)'),
+    'other rows': (TEST_IMAGES, gzip_idx(X[:12, :5]), r'not of one set.* \(12, 5, 5, 1\)'),
+    'other columns': (TEST_IMAGES, gzip_idx(X[:12, :, :4]), r'not of one set.* 6, 4, 1\)'),
+    'turned round': (TEST_IMAGES, gzip_idx(X[:12].reshape(12, 5, 6)), 'not of one set'),
 }
 
 
 @pytest.mark.parametrize('kind', DAMAGE)
-def test_damage_is_told(folder, kind):
+def test_damage_is_named(folder, kind, monkeypatch):
     name, content, words = DAMAGE[kind]
     (folder / name).write_bytes(content)
+    monkeypatch.chdir(folder.parent)
     with pytest.raises(ValueError, match=words) as caught:
-        read(folder)
-    message = str(caught.value)
-    assert str(folder / name) in message
-    assert message.endswith(' and run again.') and 'Put a good ' in message and '\n' not in message
+        read(folder.name)
+    assert str(folder / name) in str(caught.value) and '\n' not in str(caught.value)
+    assert 'Put a good copy' in str(caught.value) or 'Replace the wrong one' in str(caught.value)
     assert (folder / name).read_bytes() == content  # to delete it is for the person
 
 
-def test_rows_and_columns_changed_round(folder):
-    """5 x 6 pixels are as many bytes as 6 x 5 are, but not the same images."""
-    (folder / TEST_IMAGES).write_bytes(idx(SMALL[TEST_IMAGES].reshape(12, 5, 6)))
-    with pytest.raises(ValueError, match='does not fit'):
-        read(folder)
-
-
-def test_the_full_path_is_told(folder, monkeypatch):
-    monkeypatch.chdir(folder.parent)
-    (folder / TEST_LABELS).write_bytes(b'')
-    with pytest.raises(ValueError, match=f'^{folder / TEST_LABELS} is empty'):
-        read(folder.name)
-
-
-def test_a_damaged_file_without_a_name():
-    with pytest.raises(ValueError, match='^The file is empty. Put a good copy'):
-        input_data.extract_images(io.BytesIO())
-
-
 def test_a_label_is_judged_by_the_number_of_classes():
-    with pytest.raises(ValueError, match='above 2'):
-        input_data.extract_labels(io.BytesIO(idx(np.array([0, 3], np.uint8))), num_classes=3)
-    labels = np.array([25, 3], np.uint8)
-    found = input_data.extract_labels(io.BytesIO(idx(labels)), num_classes=26)
-    assert np.array_equal(found, labels)
+    content = gzip_idx(np.array([0, 25], np.uint8))
+    assert input_data.extract_labels(io.BytesIO(content), num_classes=26).tolist() == [0, 25]
+    with pytest.raises(ValueError, match='^The file .*above 24'):
+        input_data.extract_labels(io.BytesIO(content), num_classes=25)
+
+
+# Uncompressed files
+
+
+def unpack(folder, name, dot):
+    """Replace a .gz by what it holds, under one of the two uncompressed names; return the path."""
+    plain = folder / name.removesuffix('.gz').replace('-idx', '.idx' if dot else '-idx')
+    plain.write_bytes(gzip.decompress((folder / name).read_bytes()))
+    (folder / name).unlink()
+    return plain
+
+
+@pytest.mark.parametrize('dot', [False, True])
+@pytest.mark.parametrize('names', [NAMES, NAMES[1:3], NAMES[:1]], ids=len)
+def test_uncompressed_files_are_read(folder, dot, names):
+    for name in names:
+        unpack(folder, name, dot)
+    sets = read(folder, dtype=np.uint8, reshape=False)
+    assert np.array_equal(sets.train.images[..., 0], X[10:])
+    assert np.array_equal(sets.test.labels, SMALL[TEST_LABELS])
+    assert np.array_equal(sets.test.images[..., 0], SMALL[TEST_IMAGES])
+
+
+def test_where_both_are_there_the_gz_is_read(folder):
+    for name, array in SMALL.items():
+        (folder / name.removesuffix('.gz')).write_bytes(idx(np.zeros_like(array)))
+    assert np.array_equal(read(folder).test.labels, SMALL[TEST_LABELS])
+
+
+@pytest.mark.parametrize('dot', [False, True])
+@pytest.mark.parametrize('content, words', [
+    (b'', 'holds no images'), (PAGE, 'holds no images'), (idx(X)[:-1], 'size 1199'),
+    (idx(X) + b'j', 'size 1201'), (gzip_idx(Y), 'holds no images'), (idx(Y), 'holds no images')])
+def test_damage_of_uncompressed_files(folder, dot, content, words):
+    path = unpack(folder, TRAIN_IMAGES, dot)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=words) as caught:
+        read(folder)
+    assert str(caught.value).startswith(f'{path} is damaged')
+
+
+# Wrong kinds of things
+
+
+THINGS = {'folder': os.mkdir, 'pipe': getattr(os, 'mkfifo', None),
+          'broken link': lambda path: os.symlink('nowhere', path)}
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='makes pipes and links')
+@pytest.mark.parametrize('thing', THINGS)
+@pytest.mark.parametrize('form', [TEST_LABELS, TEST_LABELS[:-3], 't10k-labels.idx1-ubyte'])
+def test_a_wrong_kind_of_thing(folder, thing, form):
+    (folder / TEST_LABELS).unlink()
+    THINGS[thing](folder / form)
+    with pytest.raises(ValueError, match='is a folder, a pipe or a broken link') as caught:
+        read(folder)
+    assert str(caught.value).startswith(f'{folder / form} ')
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='takes rights away')
+def test_a_file_that_may_not_be_read(folder):
+    (folder / TEST_LABELS).chmod(0)
+    for parent in [folder, *folder.parents[:2]]:  # pytest's own, closed to other users
+        parent.chmod(0o755)
+    done = run_python('-c', '''
+import os, sys, input_data
+input_data.read_data_sets('', fake_data=True)  # imports what NumPy still lacks
+if os.getuid() == 0:
+    os.setuid(65534)
+input_data.read_data_sets(sys.argv[1], validation_size=1)
+''', folder, cwd=ROOT)
+    assert done.stderr.splitlines()[-1] == (
+        f"PermissionError: [Errno 13] Permission denied: '{folder / TEST_LABELS}'")
+
+
+def test_the_check_sum_of_a_file_of_whole_pieces():
+    content = flip(gzip_idx(np.zeros(1 << 20, np.uint8)), -8)
+    with pytest.raises(ValueError, match='CRC check failed'):
+        input_data.extract_labels(io.BytesIO(content))
 
 
 def same_or_value_error(extract, content, expected):
@@ -446,8 +388,8 @@ def same_or_value_error(extract, content, expected):
 
 
 FILES = {
-    'images': (input_data.extract_images, X[:9, :, :, np.newaxis], idx(X[:9])),
-    'labels': (input_data.extract_labels, Y, idx(Y)),
+    'images': (input_data.extract_images, X[:9, :, :, np.newaxis], gzip_idx(X[:9])),
+    'labels': (input_data.extract_labels, Y, gzip_idx(Y)),
 }
 
 
@@ -462,124 +404,59 @@ def test_every_flipped_bit_and_every_cut(kind):
             same_or_value_error(extract, bytes(flipped), expected)
 
 
-CHANGES = st.lists(st.tuples(st.sampled_from(['flip', 'cut', 'graft', 'insert']),
-                             st.floats(0, 1), st.integers(1, 255), st.floats(0, 1),
-                             st.sampled_from([FILES['images'][2], FILES['labels'][2], PAGE])),
-                   min_size=1, max_size=4)
-
-
-@settings(max_examples=3000, deadline=None, derandomize=True, database=None)
-@given(st.sampled_from(sorted(FILES)), CHANGES)
-def test_flips_cuts_and_grafts(kind, changes):
-    """After any of them, the same pixels or a ValueError: nothing else, and no hanging."""
-    extract, expected, content = FILES[kind]
-    for what, where, number, donor_where, donor in changes:
-        start = int(where * len(content))
-        end = min(start + number, len(content))
-        donor_start = int(donor_where * len(donor))
-        piece = donor[donor_start:donor_start + number]
-        if what == 'flip' and start < len(content):
-            piece, end = bytes([content[start] ^ number]), start + 1
-        elif what == 'cut':
-            piece = b''
-        elif what == 'insert':
-            end = start
-        content = content[:start] + piece + content[end:]
-    same_or_value_error(extract, content, expected)
-
-
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
-@given(st.sampled_from(sorted(FILES)), st.binary(max_size=60), st.integers(0, 20),
-       st.integers(0, 70))
-def test_grafts_within_the_unpacked_bytes(kind, piece, start, length):
-    """A file packed again after damage has a right check sum: only the header can tell."""
-    extract, expected, content = FILES[kind]
-    plain = bytearray(gzip.decompress(content))
-    plain[start:start + length] = piece
-    header = 4 + 4 * (expected.ndim - (kind == 'images'))
-    try:
-        found = extract(io.BytesIO(gzip.compress(bytes(plain), compresslevel=1)))
-    except ValueError as error:
-        assert str(error).endswith('delete it and run again.')
-    else:  # then it is what the header says, and holds what follows it
-        magic, *shape = struct.unpack(f'>{header // 4}I', plain[:header])
-        assert magic == (2051 if kind == 'images' else 2049)
-        assert list(found.shape[:len(shape)]) == shape and found.tobytes() == plain[header:]
-
-
 # Memory, and the traces that it leaves
 
 
-def in_child(code, *args):
-    """What a Python of its own prints, as JSON, when it runs the code in the project's folder."""
-    result = subprocess.run([sys.executable, '-c', code, *map(str, args)], cwd=ROOT, timeout=120,
-                            capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
-
-
 PEAK = '''
-import gzip, json, sys, time
-import numpy as np, input_data
-def peak():
+import sys, input_data
+def peak():  # not ru_maxrss, in which the parent's memory counts
     with open('/proc/self/status') as f:
         return next(int(line.split()[1]) << 10 for line in f if line.startswith('VmHWM'))
+before = peak()
 '''
 
 
+def grown(code, *args):
+    """Run code in a Python of its own; return the numbers that it prints."""
+    done = run_python('-c', PEAK + code, *args, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return [int(number) for number in done.stdout.split()]
+
+
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc/self/status')
-@pytest.mark.parametrize('promise', [1, 2 ** 32 - 1], ids=['one image', 'four billion'])
 @pytest.mark.parametrize('magic', [2051, 99])
-def test_a_bomb_takes_no_memory(tmp_path, promise, magic):
-    """256 MiB of zeros packed in 260 kB, or a few bytes that promise 3 terabytes."""
-    packer = zlib.compressobj(1, wbits=31)
-    content = packer.compress(struct.pack('>4I', magic, promise, 28, 28))
-    for _ in range(256 if promise == 1 else 1):
-        content += packer.compress(bytes(1 << 20))
-    (tmp_path / TRAIN_IMAGES).write_bytes(content + packer.flush())
-    message, grown, seconds = in_child(PEAK + '''
-before, start = peak(), time.time()
+@pytest.mark.parametrize('promise, unpacked', [(1, 256 << 20), (2 ** 32 - 1, 1 << 20)])
+def test_a_file_that_unpacks_to_too_much_takes_no_memory(tmp_path, promise, unpacked, magic):
+    content = idx(np.empty(0, np.uint8), magic, (promise, 28, 28)) + bytes(unpacked)
+    (tmp_path / 'images').write_bytes(gzip.compress(content, compresslevel=1))
+    assert grown('''
 try:
-    with open(sys.argv[1], 'rb') as f:
-        input_data.extract_images(f)
-except ValueError as error:
-    print(json.dumps([str(error), peak() - before, time.time() - start]))
-''', tmp_path / TRAIN_IMAGES)
-    assert 'delete it and run again.' in message
-    assert grown < 16 << 20 and seconds < 5
+    input_data.extract_images(open(sys.argv[1], 'rb'))
+except ValueError:
+    print(peak() - before)
+''', tmp_path / 'images')[0] < 16 << 20
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc/self/status')
 @pytest.mark.parametrize('dtype', ['float32', 'uint8'])
 def test_reading_takes_little_more_memory_than_the_result(dtype):
-    folder = DATA / 'sample'
-    unpacked = len(gzip.decompress((folder / TRAIN_IMAGES).read_bytes()))
-    grown, returned = in_child(PEAK + '''
-before = peak()
+    taken, returned = grown('''
 sets = input_data.read_data_sets(sys.argv[1], dtype=sys.argv[2])
-print(json.dumps([peak() - before, sum(s.images.nbytes + s.labels.nbytes for s in sets)]))
-''', folder, dtype)
-    assert grown <= 1.3 * returned + unpacked
+print(peak() - before, sum(s.images.nbytes + s.labels.nbytes for s in sets))
+''', SAMPLE, dtype)
+    assert taken <= 1.3 * returned + 15000 * 784
 
 
 def test_global_generators_and_tensorflow_are_left_alone(folder):
-    assert in_child('''
-import json, random, sys
+    done = run_python('-c', '''
+import random, sys
 import numpy as np
 np.random.seed(7), random.seed(7)
 states = repr(np.random.get_state()), random.getstate()
 import input_data
-sets = input_data.read_data_sets(sys.argv[1], validation_size=10, seed=3)
-for s in sets:
-    s.next_batch(5), s.next_batch(10)
-input_data.read_data_sets(sys.argv[1], validation_size=10).train.next_batch(5)
-input_data.read_data_sets('', fake_data=True).train.next_batch(5)
-print(json.dumps([states == (repr(np.random.get_state()), random.getstate()),
-                  sorted({'tensorflow', 'scipy', 'requests'} & set(sys.modules))]))
-''', folder) == [True, []]
-
-
-def test_reading_prints_nothing(folder, capfd):
-    state = random.getstate()
-    read(folder).train.next_batch(3)
-    assert capfd.readouterr() == ('', '') and random.getstate() == state
+for options in dict(seed=3), dict(), dict(fake_data=True):
+    input_data.read_data_sets(sys.argv[1], validation_size=10, **options).train.next_batch(30)
+print(states == (repr(np.random.get_state()), random.getstate()),
+      {'tensorflow', 'scipy', 'requests'} & set(sys.modules))
+''', folder, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ('True set()\n', '')

@@ -1,255 +1,251 @@
-"""A run that is stopped, at any moment and by any means, goes on to the same digits."""
+"""The script as a process of its own: Ctrl-C, kills, two at once, full disks, other users."""
 
 import contextlib
+import json
 import os
 import random
 import re
-import shlex
+import select
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import ROOT, copy_project, environment, random_set, stderr_lines, write_set
 
-import dae_mnist
-from conftest import ROOT
-from test_run_folder import FLAGS, LIVE, call, logged, screen, weights
-from test_script import STARTUP, write_mnist
-
-FLAGS = [str(flag) for flag in FLAGS]
-
-# A program that imports the script once and runs it for each line on stdin, `out err flags...`.
-FORKS = '''
-import os, sys
-import dae_mnist
+# A program that starts TensorFlow once and then, for each line of JSON, a child that runs a script.
+SERVER = '''
+import json, os, runpy, secrets, signal, sys
+import numpy.random, tensorflow.compat.v1
 for line in sys.stdin:
-    out, err, *flags = line.split()
-    if os.fork() == 0:
-        print(os.getpid(), flush=True)
-        for number, name in (1, out), (2, err):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        dae_mnist.main(flags)
-        sys.exit()
-    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+    task = json.loads(line)
+    if 'wait' in task:
+        print(os.waitstatus_to_exitcode(os.waitpid(task['wait'], 0)[1]), flush=True)
+        continue
+    if pid := os.fork():
+        print(pid, flush=True)
+        continue
+    os.setsid()  # the next terminal that it opens controls it
+    os.chdir(task['folder'])
+    for number, name in enumerate(task['streams']):
+        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT if '/pts/' in name else
+                        os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT), number)
+    if task['user']:
+        os.setgroups([]), os.setgid(task['user']), os.setuid(task['user'])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in 'stdin', 'stdout', 'stderr':
+        setattr(sys, name, open(('stdin', 'stdout', 'stderr').index(name), 'r' if name == 'stdin'
+                                else 'w', closefd=False))
+    sys.argv = task['argv']
+    sys.path[0] = os.path.dirname(sys.argv[0])
+    exec(task['before'])
+    runpy.run_path(sys.argv[0], run_name='__main__')
+    sys.exit()
 '''
-
-
-class Child:
-    """The script as a process of its own, run in `folder`, and what it writes.
-
-    terminal: a shell's redirection to "$0", a terminal that controls it and has a keyboard.
-    """
-
-    def __init__(self, command, folder, terminal=''):
-        python, *arguments = command
-        assert python == sys.executable
-        self.ends = dict(stdout=os.pipe(), stderr=os.openpty() if terminal else os.pipe())
-        self.text = dict.fromkeys(self.ends, '')
-        for reader, _ in self.ends.values():
-            os.set_blocking(reader, False)
-        self.keyboard, device = self.ends['stderr']
-        name = os.ttyname(device) if terminal else ''
-        self.process = subprocess.Popen(
-            ['sh', '-c', f'exec "$@" {terminal}', name, sys.executable, *arguments], cwd=folder,
-            start_new_session=True, stdin=subprocess.DEVNULL,
-            **{stream: writer for stream, (_, writer) in self.ends.items()})
-
-    def wait_for(self, pattern=None):
-        """Read until the pattern shows up, or else to the end."""
-        limit, ended = time.monotonic() + 100, False
-        while not ended and not (pattern and re.search(pattern, ''.join(self.text.values()))):
-            assert time.monotonic() < limit, self.text
-            time.sleep(0.005)
-            ended = self.process.poll() is not None
-            for stream, (reader, _) in self.ends.items():
-                with contextlib.suppress(BlockingIOError):
-                    while True:
-                        self.text[stream] += os.read(reader, 1 << 16).decode()
-
-    def end(self):
-        """Wait for the end; return the exit status, what it wrote, and the lines of both streams.
-
-        The lines are what a terminal shows, and without those of TensorFlow.
-        """
-        self.wait_for()
-        for end in sum(self.ends.values(), ()):
-            os.close(end)
-        lines = [line for text in self.text.values() for line in screen(text)
-                 if line and not STARTUP.match(line)]
-        return SimpleNamespace(status=self.process.returncode, **self.text, lines=lines)
-
-
-def stop(folder, flags, terminal, ready, signum):
-    """Run the script until the pattern `ready` shows up, stop it, and do what its last line says.
-
-    Returns both runs, as Child.end does.
-    """
-    child = Child([sys.executable, str(ROOT / 'dae_mnist.py'), *FLAGS, *flags], folder, terminal)
-    child.wait_for(ready)
-    if terminal and signum == signal.SIGINT:
-        os.write(child.keyboard, b'\x03')  # Ctrl-C
-    else:
-        child.process.send_signal(signum)
-    first = child.end()
-    command = shlex.split(first.lines[-1].partition('To go on: ')[2])
-    return first, Child(command, folder, terminal).end()
-
-
-@pytest.fixture(autouse=True, scope='module')
-def heard():
-    """Children inherit it where SIGINT is ignored, as in a shell's background: hear it."""
-    old = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, old)
+LINE = r'(?m)^\d+ \d+\.\d+\r?$'  # an epoch and its cost
 
 
 @pytest.fixture(scope='module')
-def stopped(tmp_path_factory):
-    """Three runs, stopped and continued, as futures; the first two start at the same moment."""
-    epoch_1 = r'(?<!\d)1 \d+(\.\d+)?\r?\n'
-    folder, other = tmp_path_factory.mktemp('both'), tmp_path_factory.mktemp('other')
-    both, stderr = '<"$0" >"$0" 2>&1', '<"$0" 2>"$0"'
-    with ThreadPoolExecutor(3) as pool:
-        yield SimpleNamespace(
-            folder=folder,
-            ctrl_c=pool.submit(stop, folder, ['--n_epochs', '10'], both, epoch_1, signal.SIGINT),
-            sigterm=pool.submit(stop, folder, ['--n_epochs', '10'], '', epoch_1, signal.SIGTERM),
-            early=pool.submit(stop, other, ['--n_epochs', '2', '--batch_size', '8', '--log_dir',
-                                            "it's/my run"], stderr, LIVE, signal.SIGINT))
+def server():
+    with subprocess.Popen([sys.executable, '-c', SERVER], env=environment(http_proxy=''),
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
 
 
 @pytest.fixture(scope='module')
-def alone(tmp_path_factory):
-    """The lines that 10 epochs print when nobody stops them."""
-    folder = tmp_path_factory.mktemp('alone')
-    return call(*FLAGS, '--n_epochs', 10, '--log_dir', folder)[1].splitlines()
+def flags(tmp_path_factory):
+    folder = write_set(tmp_path_factory.mktemp('tiny') / 'data', random_set())
+    return ['--data_dir', folder, '--n_hidden', 9, '--seed', 3, '--batch_size', 32, '--n_epochs']
 
 
-def costs(run):
-    return [line for line in run.lines if re.fullmatch(r'\d+ \d+(\.\d+)?', line)]
+@pytest.fixture
+def start(server, tmp_path):
+    """Start the script with flags in a folder; what it prints goes to out and err, or elsewhere."""
+    pids = set()
+
+    def ask(**task):
+        print(json.dumps(task), file=server.stdin, flush=True)
+        return int(server.stdout.readline())
+
+    def start_one(*flags, script=ROOT / 'dae_mnist.py', out=None, err=None, before='', user=0):
+        paths = out or tmp_path / f'out{len(pids)}', err or tmp_path / f'err{len(pids)}'
+        stdin = out if '/pts/' in str(out) else '/dev/null'
+        pids.add(pid := ask(folder=str(tmp_path), streams=[stdin, *map(str, paths)], user=user,
+                            before=before, argv=[str(script), *map(str, flags)]))
+
+        def wait():
+            if pid in pids:
+                run.status = ask(wait=pid)
+                pids.remove(pid)
+                pids.add(-pid)
+            return run.status
+
+        def see(text, times=1):
+            limit = time.monotonic() + 60
+            while len(re.findall(text, run.read())) < times:
+                assert time.monotonic() < limit, run.read()
+                time.sleep(0.001)
+        run = SimpleNamespace(pid=pid, wait=wait, see=see, read=lambda: ''.join(
+            path.read_text() for path in paths if Path(path).is_file()))
+        return run
+    yield start_one
+    for pid in [pid for pid in pids if pid > 0]:
+        os.kill(pid, signal.SIGKILL)
+        ask(wait=pid)
 
 
-@pytest.mark.parametrize('name, status', [('ctrl_c', 130), ('sigterm', 143)])
-def test_a_stopped_run_says_how_to_go_on(name, status, stopped, alone):
-    first, second = getattr(stopped, name).result()
-    assert first.status == status and second.status == 0
-    assert 'Traceback' not in str(first) and 'Exception' not in str(first)
-    assert len(first.lines) == len(costs(first)) + 1
-    safe = int(re.search(r'epoch (\d+) is safe', first.lines[-1])[1])
-    assert costs(first)[:safe + 1] == alone[:safe + 1]
-    assert len(costs(first)) in (safe + 1, safe + 2)  # printed, then stopped while it was saved
-    assert costs(second) == alone[safe + 1:]
-    assert len(second.lines) == len(costs(second)) + 1
-    if name == 'sigterm':  # no terminal: nothing that moves
-        for text in first.stdout, first.stderr, second.stdout, second.stderr:
-            assert not LIVE.search(text) and '\r' not in text and '\x1b' not in text
-        assert second.stdout.splitlines() == costs(second)
+def lines(run):
+    return re.findall(LINE, run.read())
 
 
-def test_runs_started_at_the_same_moment_have_folders_of_their_own(stopped, alone):
-    stopped.ctrl_c.result(), stopped.sigterm.result()
-    folders = list((stopped.folder / 'logs').iterdir())
-    assert len(folders) == 2 and os.listdir(stopped.folder) == ['logs']
-    for folder in folders:
-        assert {f'{i} {cost!s}' for i, cost in logged(folder, 'cost').items()} == set(alone)
+def learned(folder):
+    with np.load(folder / 'learned.npz') as file:
+        return dict(file)
 
 
-def test_stopped_in_the_first_epoch(stopped, tmp_path):
-    first, second = stopped.early.result()
-    assert first.status == 130 and second.status == 0
-    line, = first.lines
-    assert 'no epoch' in line and '--log_dir' in line and not first.stdout
-    flags = '--n_epochs', 2, '--batch_size', 8, '--log_dir', tmp_path
-    assert second.stdout == call(*FLAGS, *flags)[1]
+def test_ctrl_c_on_a_terminal(start, flags, tmp_path):
+    keyboard, device = os.openpty()
+    run = start(*flags, 10**6, '--log_dir', 'run', out=os.ttyname(device), err=os.ttyname(device))
+    text = ''
+
+    def read_until(pattern, times=1):
+        nonlocal text
+        while len(re.findall(pattern, text.replace('\r\033[K', '\n'))) < times:
+            assert select.select([keyboard], [], [], 60)[0], text
+            text += os.read(keyboard, 1 << 16).decode()
+    read_until(LINE, 3)
+    pressed = 0  # Python loses an interrupt that falls into a destructor: then press again
+    while '--logdir=run\r\n' not in text:
+        if time.monotonic() > pressed + 10:
+            os.write(keyboard, b'\x03')
+            pressed = time.monotonic()
+        text += os.read(keyboard, 1 << 16).decode()
+    assert run.wait() == 130 and 'Traceback' not in text
+    n = len(learned(tmp_path / 'run')['costs'])
+    assert f'\r\033[K{n} epochs on' in text
+    assert re.search(r'\d of 1000000 epochs, \d+ seconds left', text)
+    assert (tmp_path / 'run' / 'filters.png').is_file()
+    os.close(keyboard), os.close(device)
 
 
-def test_progress_on_a_terminal_is_gone_in_the_end(stopped):
-    """stderr is a terminal, stdout is not."""
-    _, second = stopped.early.result()
-    live = [(int(i), int(done)) for i, done, *_ in LIVE.findall(second.stderr)]
-    assert live == sorted(live) and {i for i, _ in live} == {0, 1}
-    assert len({done for _, done in live}) > 3
-    assert len(costs(second)) == 2 and len(second.lines) == 3 and "it's/my run" in second.lines[-1]
-    assert re.fullmatch(r'(\d \d+(\.\d+)?\n){2}', second.stdout)
+def test_killed_at_any_moment_it_goes_on_to_the_same_digits(start, flags, tmp_path):
+    undisturbed = start(*flags, 100, '--log_dir', 'undisturbed')
+    assert undisturbed.wait() == 0 and len(lines(undisturbed)) == 100
+    seed = random.randrange(10**6)
+    print('seed of the kills:', seed)  # pytest shows it when the test fails
+    rng, union, first_epochs = random.Random(seed), [], []
+    half = '''if True:
+        import itertools, signal, numpy as np
+        count, savez = itertools.count(1), np.savez
+        def kill_half_way(path, **arrays):
+            savez(path, **arrays)
+            if next(count) == 3:
+                os.truncate(path, os.path.getsize(path) // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+        np.savez = kill_half_way'''
+    for kill in ['starting', 'writing', *range(4), 'none']:
+        run = start(*flags, 100, '--log_dir', 'run', before=half if kill == 'writing' else '')
+        if kill == 'starting':
+            run.see('Training on')
+        elif kill not in ('writing', 'none'):
+            run.see(LINE, rng.randint(1, 3))
+        if kill not in ('writing', 'none'):
+            time.sleep(rng.random() / 100)
+            os.kill(run.pid, signal.SIGKILL)
+        assert run.wait() == (0 if kill == 'none' else -signal.SIGKILL)
+        if kill == 'writing':
+            assert len(lines(run)) == 2 and list((tmp_path / 'run').glob('*.part.npz'))
+        found = lines(run)
+        first_epochs += [int(found[0].split()[0])] if found else []
+        union += found
+        if union:
+            assert len(learned(tmp_path / 'run')['costs']) >= len(set(union))
+    assert len(first_epochs) >= 6 and first_epochs == sorted(set(first_epochs)), seed
+    # An epoch that was kept but not yet printed is printed by nobody.
+    assert set(union) <= set(lines(undisturbed)) and len(set(union)) == len(union) >= 94
+    kept, expected = learned(tmp_path / 'run'), learned(tmp_path / 'undisturbed')
+    for name in expected:
+        np.testing.assert_array_equal(kept[name], expected[name])
 
 
-def test_handler_of_sigterm_is_put_back(tmp_path):
-    before = signal.getsignal(signal.SIGTERM)
-    call(*FLAGS, '--n_epochs', 1, '--log_dir', tmp_path)
-    assert signal.getsignal(signal.SIGTERM) == before
+def test_two_processes_in_one_folder(start, flags, tmp_path):
+    runs = [start(*flags, 30, '--log_dir', 'run') for _ in range(2)]
+    for run in runs:
+        if run.wait():
+            assert run.status == 1 and 'Traceback' not in run.read()
+    assert len(learned(tmp_path / 'run')['costs']) == 30
+    assert {path.name.split('.')[0] for path in (tmp_path / 'run').iterdir()} == {
+        'events', 'filters', 'learned', 'reconstructions'}
+    assert not list((tmp_path / 'run').glob('*part*'))
 
 
-def test_an_interrupt_while_the_graph_is_built_is_not_lost(tmp_path, monkeypatch):
-    """TensorFlow drops what a handler raises inside its calls, so nothing may be raised there."""
-    build, built = dae_mnist.build_graph, []
-
-    def build_interrupted(*args, **kwargs):
-        os.kill(os.getpid(), signal.SIGTERM)
-        built.append(build(*args, **kwargs))
-        return built[0]
-
-    monkeypatch.setattr(dae_mnist, 'build_graph', build_interrupted)
-    status, out, err = call(*FLAGS, '--n_epochs', 2, '--log_dir', tmp_path)
-    assert built and status == 143 and out == ''
-    line, = err.splitlines()
-    assert 'no epoch' in line and 'To go on: ' in line
-
-
-def test_training_after_an_interrupted_run(tmp_path, monkeypatch):
-    """The signal that stopped one run does not stop the next."""
-    build = dae_mnist.build_graph
-
-    def build_interrupted(*args, **kwargs):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return build(*args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(dae_mnist, 'build_graph', build_interrupted)
-        assert call(*FLAGS, '--n_epochs', 2, '--log_dir', tmp_path)[0] == 143
-    images, labels = np.zeros((300, 28, 28, 1), np.uint8), np.zeros(300, np.uint8)
-    data = dae_mnist.input_data.DataSet(images, labels)
-    mnist = dae_mnist.input_data.Datasets(data, data, data)
-    assert len(dae_mnist.train(build(n_hidden=3), mnist, n_epochs=1).costs) == 1
+def test_head_and_full_disks(start, flags, tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    run = start(*flags, 10**6, out=tmp_path / 'pipe', err=tmp_path / 'err')
+    with open(tmp_path / 'pipe') as pipe:
+        assert pipe.readline().startswith('0 ')
+    run.wait()
+    assert len(stderr_lines((tmp_path / 'err').read_text())) == 1  # Training on ...
+    run = start(*flags, 3, out='/dev/full')
+    assert run.wait() == 1
+    assert stderr_lines(run.read())[1:] == ['dae_mnist.py: [Errno 28] No space left on device']
+    run = start(*flags, 3, err='/dev/full')
+    assert run.wait() == 0 and len(lines(run)) == 3
+    (tmp_path / 'file').write_text('mine')
+    run = start(*flags, 3, '--log_dir', 'file')
+    assert run.wait() == 1 and (tmp_path / 'file').read_text() == 'mine'
+    assert re.fullmatch(r"dae_mnist.py: .*File exists: 'file'", stderr_lines(run.read())[-1])
 
 
-def test_killed_at_random_moments(tmp_path):
-    """Killed again and again, mostly while it saves: an epoch has two steps only."""
-    seed = random.randrange(10 ** 6)
-    print('seed', seed)
-    rng = random.Random(seed)
-    data = write_mnist(tmp_path / 'data', 5256, 40)
-    flags = f'--data_dir {data} --n_hidden 9 --seed 5 --n_epochs 150 --log_dir'.split()
-    out, err, runs = tmp_path / 'out', tmp_path / 'err', []
-    forks = subprocess.Popen([sys.executable, '-c', FORKS], cwd=ROOT, text=True,
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def test_a_mistake_in_an_edited_graph_keeps_its_traceback(start, flags, tmp_path):
+    project = copy_project(tmp_path / 'project')
+    code = (project / 'dae_mnist.py').read_text()
+    (project / 'dae_mnist.py').write_text(code.replace('W) + b)  # (2)', 'W) + b_prime)  # (2)'))
+    run = start(*flags, 3, script=project / 'dae_mnist.py')
+    assert run.wait() == 1 and 'Traceback' in run.read() and 'W) + b_prime)' in run.read()
 
-    def run(delay=None):
-        forks.stdin.write(' '.join(map(str, [out, err, *flags, tmp_path / 'log'])) + '\n')
-        forks.stdin.flush()
-        pid = int(forks.stdout.readline())
-        if delay:
-            time.sleep(delay)
-            os.kill(pid, signal.SIGKILL)
-        assert int(forks.stdout.readline()) == (-signal.SIGKILL if delay else 0), err.read_text()
-        runs.append(out.read_text().splitlines())
 
-    with forks:
-        for _ in range(12):
-            run(rng.uniform(0.1, 0.4))
-            if any(line.startswith('50 ') for line in runs[-1]):
-                break  # so that even a fast machine cannot finish before the next kill
-        run()
-        forks.stdin.close()
+def test_ctrl_c_in_the_download_leaves_no_file(start, tmp_path):
+    project = copy_project(tmp_path / 'project')
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        run = start(script=project / 'dae_mnist.py', before='import input_data\n'
+                    f'input_data.MIRRORS = ["http://127.0.0.1:{silent.getsockname()[1]}/"]')
+        silent.settimeout(60)
+        with contextlib.closing(silent.accept()[0]) as connection:
+            connection.recv(9)
+            os.kill(run.pid, signal.SIGINT)
+            assert run.wait() == 130
+    (said,) = stderr_lines(run.read())
+    assert said.startswith('Downloading ')
+    assert [path.name for path in (project / 'MNIST_data').iterdir()] == ['sample']
 
-    learned, expected, _ = call(*flags, tmp_path / 'whole')
-    starts = [int(lines[0].split()[0]) for lines in runs if lines]
-    assert starts == sorted(starts) and runs[-1][-1] == expected.splitlines()[-1]
-    assert {line for lines in runs for line in lines} == set(expected.splitlines())
-    for one, other in zip(weights(tmp_path / 'log'), learned):
-        np.testing.assert_array_equal(one, other)
-    assert logged(tmp_path / 'log', 'cost') == dict(enumerate(learned.costs))
-    assert not list((tmp_path / 'log').glob('*.part'))
+
+def test_a_folder_that_cannot_be_written_leads_to_the_sample(start):
+    folder = Path(tempfile.mkdtemp())
+    good = folder / 'project' / 'MNIST_data' / 'sample'
+    try:
+        project = copy_project(folder / 'project')
+        for path in [folder, *project.rglob('*')]:
+            path.chmod(0o755)
+        (project / 'MNIST_data').chmod(0o555)
+        (folder / 'logs').mkdir()
+        (folder / 'logs').chmod(0o777)
+        run = start('--n_hidden', 1, '--n_epochs', 1, '--log_dir', folder / 'logs',
+                    script=project / 'dae_mnist.py', user=0 if os.getuid() else 65534,
+                    before='import input_data\n'  # the server sends what passes every check
+                           f'input_data.MIRRORS = [{good.as_uri()!r} + "/"]\n'
+                           'input_data.SHA256 = dict.fromkeys(input_data.SHA256)')
+        assert run.wait() == 0, run.read()
+        assert 'Permission denied' in run.read() and 'Training on the sample.' in run.read()
+        assert (folder / 'logs' / 'learned.npz').is_file()
+    finally:
+        (project / 'MNIST_data').chmod(0o755)
+        shutil.rmtree(folder)

@@ -1,21 +1,17 @@
 """With the same seed the plain listing and the script print the same text, digit for digit."""
 
-import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
+from helpers import ROOT, SAMPLE, environment
 
 
 def start(folder, program, *args):
     """Start a program of the project in the folder, as a child that shares nothing with us."""
-    env = {name: value for name, value in os.environ.items() if name != 'TF_CPP_MIN_LOG_LEVEL'}
     return subprocess.Popen([sys.executable, str(ROOT / program), *map(str, args)], cwd=folder,
-                            env=env, stdout=subprocess.PIPE, text=True)
+                            env=environment(), stdout=subprocess.PIPE, text=True)
 
 
 def print_both(folder, seed, n_epochs, data, *flags):
@@ -29,8 +25,7 @@ def print_both(folder, seed, n_epochs, data, *flags):
 
 @pytest.mark.parametrize('seed', [0, 1, 20160318])
 def test_same_digits_on_the_sample(tmp_path, seed):
-    sample = ROOT / 'MNIST_data' / 'sample'
-    listing, script = print_both(tmp_path, seed, 3, sample, '--data_dir', sample)
+    listing, script = print_both(tmp_path, seed, 3, SAMPLE, '--data_dir', SAMPLE)
     assert re.fullmatch(r'0 \S+\n1 \S+\n2 \S+\n', listing)
     assert script == listing
 

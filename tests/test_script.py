@@ -1,310 +1,234 @@
-"""The script as its user sees it: flags, stdout and stderr, exit status, and the data it takes."""
+"""The script's flags, the data that it takes, what it prints and what it returns."""
 
-import gzip
-import os
+import io
+import random
 import re
-import shlex
-import shutil
-import struct
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from helpers import (
+    ROOT, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, call_main, copy_project, environment, random_set,
+    stderr_lines, write_set)
 
 import dae_mnist
 import input_data
-from dae_mnist import build_graph, main, parse, train
 
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT / 'MNIST_data' / 'sample'
-STARTUP = re.compile(r'WARNING: All log messages|[IWE]\d{4} ')  # TensorFlow's own lines
-FLAGS = {'n_epochs': 100, 'batch_size': 128, 'learning_rate': 0.02, 'corruption_level': 0.3,
-         'n_hidden': 500, 'seed': None, 'data_dir': None, 'log_dir': None}
-
-# A program that has used TensorFlow, NumPy and random before it imports the script and runs it
-# twice, and that stops if any of them notices.
-HOST = '''
-import pickle, random, sys
-import numpy as np
-import tensorflow as tf
-
-def draw():
-    return tf.random.uniform([3]).numpy().tolist()
-
-def state():
-    return pickle.dumps([
-        random.getstate(), np.random.get_state(), tf.executing_eagerly(),
-        tf.compat.v1.logging.get_verbosity(),
-        len(tf.compat.v1.get_default_graph().get_operations())])
-
-random.seed(1), np.random.seed(1), tf.random.set_seed(1)
-expected, before = [draw() for _ in range(4)], state()
-tf.random.set_seed(1)
-assert draw() == expected[0]
-import dae_mnist
-assert state() == before and draw() == expected[1]
-for k in 2, 3:
-    dae_mnist.main(sys.argv[1:])
-    assert state() == before and draw() == expected[k]
-'''
+LIMITS = {'n_hidden': ('1', '1000000', '0', '1000001', '9.5', 'nine', ''),
+          'n_epochs': ('1', '1000000000', '0', '-1', 'ten', '1e3', '1000000001'),
+          'batch_size': ('1', '1000000000', '0', '-128', 'all', '1000000001'),
+          'learning_rate': ('1e-30', '1e38', '0', '-0.1', 'nan', 'inf', '1.1e38', '9e-31'),
+          'corruption_level': ('0', '0.999', '1', '0.9991', '-0.1', 'nan', 'half'),
+          'seed': ('0', '4294967295', '-1', '4294967296', '1.5', 'None')}
 
 
-def write_mnist(folder, n_train, n_test):
-    """Write a data set of random pixels into a new folder, in MNIST's four files."""
-    rng = np.random.RandomState(0)
-    folder.mkdir()
-    for name, n in ('train', n_train), ('t10k', n_test):
-        for kind, header, size in (('images-idx3', [2051, n, 28, 28], n * 784),
-                                   ('labels-idx1', [2049, n], n)):
-            pixels = rng.randint(0, 10, size).astype(np.uint8).tobytes()
-            with gzip.open(folder / f'{name}-{kind}-ubyte.gz', 'wb', 1) as file:
-                file.write(struct.pack(f'>{len(header)}I', *header) + pixels)
-    return folder
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
-def copy_project(folder):
-    """Copy the script, the loader and the sample into a new folder, without MNIST."""
-    shutil.copytree(SAMPLE, folder / 'MNIST_data' / 'sample')
-    for name in 'dae_mnist.py', 'input_data.py':
-        shutil.copy(ROOT / name, folder)
-    return folder
+def screen(text):
+    r"""Return the lines that a terminal shows after this text: it obeys \r, \n and "erase"."""
+    lines, column = [''], 0
+    for piece in re.findall(r'\r|\n|\x1b\[K|[^\r\n\x1b]+|\x1b', text):
+        if piece == '\x1b[K':
+            lines[-1] = lines[-1][:column]
+        elif piece in '\r\n':
+            column = 0
+            lines += [''] * (piece == '\n')
+        else:
+            assert piece.isprintable()
+            lines[-1] = lines[-1][:column] + piece + lines[-1][column + len(piece):]
+            column += len(piece)
+    return lines
 
 
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
-    """A folder with 256 training and 40 test images."""
-    return write_mnist(tmp_path_factory.mktemp('tiny') / 'data', 5256, 40)
+    """The flags of a short run, on a set of 256 training and 40 test images."""
+    folder = write_set(tmp_path_factory.mktemp('tiny') / 'data', random_set())
+    return '--data_dir', folder, '--n_hidden', 9, '--n_epochs', 3, '--seed', 3
 
 
 @pytest.fixture(autouse=True)
-def scratch(tmp_path, monkeypatch):
-    """Each test has a current folder of its own, since a run leaves files there."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def no_network(tmp_path, monkeypatch):
+    """Each test has a current folder of its own, a project without MNIST, and no network."""
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    monkeypatch.setattr(input_data, 'MIRRORS', ['http://127.0.0.1:9/'])
+    monkeypatch.setattr(input_data, '__file__', str(tmp_path / 'project' / 'input_data.py'))
 
 
-def run_child(folder, command):
-    """Run a shell command where no network can be reached; return it with stderr cut in lines."""
-    env = {name: value for name, value in os.environ.items()
-           if name.lower() != 'no_proxy' and name != 'TF_CPP_MIN_LOG_LEVEL'}
-    env['https_proxy'] = 'http://127.0.0.1:9'
-    begin = time.monotonic()
-    child = subprocess.run(command, shell=True, cwd=folder, env=env, text=True, timeout=100,
-                           capture_output=True)
-    child.seconds = time.monotonic() - begin
-    child.said = [line for line in child.stderr.splitlines() if not STARTUP.match(line)]
-    child.folder = folder
-    return child
+def refused(status, last_line, *flags):
+    """Assert that a run ends so, with one line of its own, having printed and written nothing."""
+    run = call_main(*flags)
+    lines = [line for line in run.err.splitlines() if not line.startswith('Downloading ')]
+    assert (run.status, run.out, len(lines)) == (status, '', 1), run.err
+    assert re.fullmatch(last_line, lines[0]), lines[0]
+    assert not list(Path().iterdir())
 
 
-@pytest.fixture(scope='module')
-def project(tmp_path_factory):
-    """A copy of the project where MNIST is not."""
-    return copy_project(tmp_path_factory.mktemp('project'))
+@pytest.mark.parametrize('name', LIMITS)
+def test_each_flag_takes_its_limits_and_nothing_beyond(name, tmp_path):
+    low, high, *wrong = LIMITS[name]
+    for value in low, high:
+        number = getattr(dae_mnist.parse([f'--{name}', value]), name)
+        integer = name not in ('learning_rate', 'corruption_level')
+        assert number == float(value) and isinstance(number, int if integer else float)
+    for value in wrong:  # before any data are read: the folder does not exist
+        refused(2, rf'dae_mnist.py: error: argument --{name}: .*{re.escape(value)}.*',
+                f'--{name}={value}', '--data_dir', tmp_path / 'none')
 
 
-@pytest.fixture(scope='module')
-def children(project, tiny, tmp_path_factory):
-    """All child processes of this file, two at a time, as futures by name."""
-    damaged = copy_project(tmp_path_factory.mktemp('damaged'))
-    for path in SAMPLE.iterdir():
-        content = path.read_bytes()
-        (damaged / 'MNIST_data' / path.name).write_bytes(
-            content[:9999] if path.name.startswith('train-images') else content)
-    changed = copy_project(tmp_path_factory.mktemp('changed'))
-    code = (ROOT / 'dae_mnist.py').read_text()
-    (changed / 'dae_mnist.py').write_text(code.replace('W) + b)  # (2)', 'W) + b_prime)  # (2)'))
-    (project / 'host.py').write_text(HOST)
-    (project / 'empty').mkdir()
-
-    def start(program, flags, rest=''):
-        command = shlex.join([sys.executable, str(program), *flags]) + rest
-        return pool.submit(run_child, tmp_path_factory.mktemp('elsewhere'), command)
-
-    script = project / 'dae_mnist.py'
-    with ThreadPoolExecutor(2) as pool:
-        yield {
-            'fallback': start(script, ['--n_epochs', '2'], ' > costs.txt'),
-            'head': start(script, ['--n_epochs', '50', '--data_dir', str(tiny)], ' | head -1'),
-            'empty': start(script, ['--data_dir', str(project / 'empty')]),
-            'damaged': start(damaged / 'dae_mnist.py', []),
-            'changed': start(changed / 'dae_mnist.py', ['--data_dir', str(tiny)]),
-            'bad flag': start(script, ['--corruption_level', '1']),
-            'host': start(project / 'host.py', few_flags(tiny)),
-        }
+def test_flags_are_spelt_in_full_and_default_to_what_the_lesson_says(monkeypatch, tmp_path):
+    for flags in ['--n_epoch', '3'], ['--fast'], ['-f', 'kernel.json']:
+        refused(2, rf'dae_mnist.py: error: .*{flags[0]}.*', *flags, '--data_dir', tmp_path / 'none')
+    assert vars(dae_mnist.parse([])) == dict(
+        n_epochs=100, batch_size=128, learning_rate=0.02, corruption_level=0.3, n_hidden=500,
+        seed=None, data_dir=None, log_dir=None)
+    monkeypatch.setattr(dae_mnist, 'n_hidden', 7)  # a reader's edit in a notebook
+    assert dae_mnist.parse([]).n_hidden == 7
 
 
-def few_flags(data, *flags):
-    """Return the flags of a short run that can be repeated."""
-    return ['--n_epochs', '2', '--n_hidden', '9', '--seed', '5', '--data_dir', str(data), *flags]
+def test_help_names_every_flag_and_its_default(monkeypatch):
+    monkeypatch.setenv('COLUMNS', '200')
+    run = call_main('--help')
+    assert run.status == 0 and not run.err
+    for name in LIMITS:
+        default = getattr(dae_mnist, name, None)
+        assert re.search(rf'--{name} [^(]*\({default}\)', run.out)
 
 
-def refused(capsys, argv):
-    """Run the script in this process, where it must exit; return status, stdout and stderr."""
-    with pytest.raises(SystemExit) as stop:
-        main(argv)
-    return stop.value.code, *capsys.readouterr()
+def test_stdout_has_costs_and_stderr_the_folder_twice_and_the_data(tiny):
+    run = call_main(*tiny)
+    (folder,) = Path('logs').iterdir()
+    images = [np.float32(random_set()[name]) * np.float32(1 / 255)
+              for name in (TRAIN_IMAGES, TEST_IMAGES)]
+    data = hex(zlib.crc32(images[1], zlib.crc32(images[0][5000:])))
+    assert run.status == 0 and run.err.splitlines() == [
+        f'Training on {data}. What is learned goes to {folder}.',
+        f'3 epochs on {data} are safe. To go on, give the same flags, or more --n_epochs, and '
+        f'--log_dir {folder}. Their curve: tensorboard --logdir={folder}']
+    assert run.out.splitlines() == [f'{i} {cost!s}' for i, cost in enumerate(run.learned.costs)]
+    with np.load(folder / 'learned.npz') as kept:
+        for name in 'W', 'b', 'b_prime', 'costs':
+            np.testing.assert_array_equal(getattr(run.learned, name), kept[name])
+            assert kept[name].dtype == np.float32
+    assert run.learned.W.shape == (784, 9) and len(run.learned.costs) == 3
 
 
-@pytest.mark.parametrize('flag, text', [
-    *(('--corruption_level', text) for text in ('-0.1', '1', '1.5', 'nan', 'inf', 'half', '')),
-    *((flag, text) for flag in ('--batch_size', '--n_epochs', '--n_hidden')
-      for text in ('0', '-1', '1.5', 'nan', 'ten', '')),
-    *(('--learning_rate', text) for text in ('0', '-1', 'nan', 'inf', '-inf', '1e999', 'fast')),
-    *(('--seed', text) for text in ('-1', '1.5', 'luck', '4294967296')),
-    ('--momentum', '0.9'), ('--epochs', '3'), ('--n_ep', '3')])
-def test_a_bad_flag_gets_one_line_before_any_data_is_read(
-        monkeypatch, capsys, scratch, flag, text):
-    monkeypatch.setattr(input_data, 'read_data_sets', lambda *args, **kwargs: pytest.fail('read'))
-    status, out, err = refused(capsys, [flag, text])
-    assert (status, out) == (2, '')
-    assert re.fullmatch(rf'.*{flag}\b.*\n', err)
-    assert not list(scratch.iterdir())
+def test_a_terminal_shows_progress_and_nothing_of_it_stays(tiny):
+    terminal = Terminal()
+    run = call_main(*tiny, stdout=terminal, stderr=terminal)
+    for i in range(3):
+        assert re.search(rf'\n\r\033\[K{i + 1} of 3 epochs, \d+ seconds left', run.out)
+    assert re.search(r'K3 of 3 epochs, 0 seconds', run.out)
+    first, *costs, last, end = screen(run.out)
+    assert first.startswith('Training on ') and last.startswith('3 epochs ') and not end
+    assert costs == [f'{i} {cost!s}' for i, cost in enumerate(run.learned.costs)]
 
 
-def test_a_bad_flag_in_a_shell(children):
-    child = children['bad flag'].result()
-    assert (child.returncode, child.stdout) == (2, '')
-    assert len(child.said) == 1 and '--corruption_level' in child.said[0]
+def test_the_global_states_are_left_alone(tiny):
+    def state():
+        return (random.getstate(), str(np.random.get_state()), tf.executing_eagerly(),
+                len(tf.compat.v1.get_default_graph().get_operations()), len(warnings.filters))
+    random.seed(1), np.random.seed(1)
+    before = state()
+    assert call_main(*tiny).status == 0
+    assert state() == before
 
 
-@pytest.mark.parametrize('flag, text', [
-    ('--corruption_level', '0'), ('--corruption_level', '0.999'), ('--n_epochs', '1'),
-    ('--batch_size', '1'), ('--n_hidden', '1'), ('--learning_rate', '1e-9'), ('--seed', '0'),
-    ('--seed', '4294967295')])
-def test_the_last_good_values(monkeypatch, flag, text):
-    class Reading(Exception):
-        pass
-
-    def read(*args, **kwargs):
-        raise Reading
-
-    monkeypatch.setattr(input_data, 'read_data_sets', read)
-    with pytest.raises(Reading):
-        main([flag, text])
+def test_main_works_in_a_thread(tiny):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(dae_mnist.main(map(str, tiny))))
+    thread.start()
+    thread.join(60)
+    assert len(results[0].costs) == 3
 
 
-def test_more_images_a_step_than_there_are(capsys, tiny):
-    status, out, err = refused(capsys, ['--data_dir', str(tiny), '--batch_size', '257'])
-    assert (status, out) == (2, '')
-    assert re.fullmatch(r'.*--batch_size.*\b256\b.*\n', err)
+def test_a_cost_that_is_not_finite_ends_the_run(tiny):
+    run = call_main(*tiny, '--learning_rate', '1e38', '--log_dir', 'run')
+    assert run.status == 1 and not run.out
+    assert re.fullmatch(r'dae_mnist.py: epoch 0 costs (nan|inf): lower the --learning_rate',
+                        run.err.splitlines()[-1])
+    assert not list(Path('run').glob('learned*')) and not list(Path('run').glob('*.png'))
 
 
-def test_as_many_images_a_step_as_there_are(capsys, tiny):
-    main(few_flags(tiny, '--batch_size', '256'))
-    assert len(capsys.readouterr().out.splitlines()) == 2
+def test_a_mistake_in_an_edited_graph_is_not_caught(tiny, monkeypatch):
+    monkeypatch.setattr(dae_mnist, 'model', lambda X, mask, W, *rest: tf.matmul(X, X) + W)
+    with pytest.raises(ValueError, match='must be equal'):
+        call_main(*tiny)
 
 
-def test_flags_are_those_of_the_design_with_the_constants_as_defaults():
-    assert vars(parse([])[0]) == FLAGS
-    for name, value in FLAGS.items():
-        assert getattr(dae_mnist, name, None) == value
+def test_a_batch_above_the_set_is_refused(tiny):
+    refused(2, 'dae_mnist.py: --batch_size is above 256, .*', *tiny, '--batch_size', 257)
 
 
-def test_help_lists_each_flag_with_its_default(capsys):
-    status, out, err = refused(capsys, ['--help'])
-    assert (status, err) == (0, '')
-    entries = {entry.split()[0]: entry for entry in ' '.join(out.split()).split(' --')[1:]}
-    assert set(entries) == {*FLAGS, 'help'}
-    for name, value in FLAGS.items():
-        words = entries[name].split(maxsplit=2)[2]  # after the flag and its value: what it is for
-        assert value is None or re.fullmatch(rf'\w.+ \(.*\b{value}\)', words)
+def test_data_that_do_not_fit_end_the_run(tmp_path):
+    (tmp_path / 'empty').mkdir()
+    refused(1, rf'dae_mnist.py: .*{TRAIN_IMAGES} could not be downloaded.*',
+            '--data_dir', tmp_path / 'empty')
+    small = write_set(tmp_path / 'small', random_set(rows=14, columns=14))
+    refused(1, rf'dae_mnist.py: images in {small} have 196 pixels, not 28 x 28',
+            '--data_dir', small)
+    damaged = write_set(tmp_path / 'project' / 'MNIST_data', random_set())
+    (damaged / TEST_LABELS).write_bytes((damaged / TEST_LABELS).read_bytes()[:-9])
+    for flags in ['--data_dir', damaged], []:  # no reason to take the sample
+        refused(1, rf'dae_mnist.py: {damaged / TEST_LABELS} is damaged: .*', *flags)
 
 
-def test_each_flag_reaches_the_run(capsys, tiny):
-    main(['--n_epochs', '3', '--batch_size', '50', '--learning_rate', '0.1', '--seed', '5',
-          '--corruption_level', '0.6', '--n_hidden', '7', '--data_dir', str(tiny)])
-    printed = capsys.readouterr().out
-    train(build_graph(7, 0.1, 5), input_data.read_data_sets(tiny), 3, 50, 0.6, 5)
-    assert printed == capsys.readouterr().out
+@pytest.mark.parametrize('empty', [False, True])
+def test_without_mnist_it_trains_on_the_sample(tmp_path, empty):
+    copy_project(tmp_path / 'project')
+    flags = ['--data_dir', '', '--log_dir', ''] if empty else []
+    run = call_main('--n_hidden', 1, '--n_epochs', 1, *flags)
+    lines = run.err.splitlines()
+    assert run.status == 0 and 'could not be downloaded' in lines[-4]
+    assert lines[-3] == 'This run trains on the sample instead, digits that a program drew.'
+    assert lines[-2].startswith('Training on the sample. What is learned goes to logs/')
+    assert lines[-1].startswith('1 epochs on the sample are safe.') and len(run.out.split()) == 2
 
 
-def test_a_seed_repeats_a_run_in_one_process_and_in_another(capsys, children, tiny):
-    outputs = []
-    for _ in range(2):
-        main(few_flags(tiny))
-        outputs.append(capsys.readouterr().out)
-    assert outputs[0] == outputs[1]
-    assert children['host'].result().stdout == 2 * outputs[0]
+def test_mnist_is_known_by_what_it_holds(real_mnist):
+    assert [dae_mnist.load_data(real_mnist)[2], dae_mnist.load_data(real_mnist / 'sample')[2]] == [
+        'MNIST', 'the sample']
 
 
-def test_without_a_seed_two_runs_differ(capsys, tiny):
-    outputs = set()
-    for _ in range(2):
-        main(['--n_epochs', '1', '--n_hidden', '9', '--data_dir', str(tiny)])
-        outputs.add(capsys.readouterr().out)
-    assert len(outputs) == 2
+def test_a_tilde_is_the_home_in_both_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    write_set(tmp_path / 'digits', random_set())
+    run = call_main('--data_dir', '~/digits', '--log_dir', '~/run', '--n_hidden', 9,
+                    '--n_epochs', 1)
+    assert run.status == 0 and (tmp_path / 'run' / 'learned.npz').is_file()
+    assert not list(Path().iterdir())
 
 
-def test_generators_and_tensorflow_do_not_notice_the_script(children):
-    """Not when it is imported, and not when it runs: see HOST."""
-    child = children['host'].result()
-    assert child.returncode == 0, child.stderr
+def test_optimized_python_runs_it_too(tiny):
+    code = compile((ROOT / 'dae_mnist.py').read_text(), 'dae_mnist.py', 'exec', optimize=2)
+    exec(code, script := {'__name__': 'optimized'})  # as python -OO, but compiles nothing else
+    assert len(script['main'](map(str, tiny)).costs) == 3
 
 
-def test_learned_is_returned(capsys, tiny):
-    learned = main(few_flags(tiny))
-    assert [a.shape for a in learned] == [(784, 9), (9,), (784,), (2,)]
-    costs = [line.split(' ')[1] for line in capsys.readouterr().out.splitlines()]
-    assert [str(cost) for cost in learned.costs] == costs
-
-
-def test_a_cost_that_is_not_finite(capsys, tiny):
-    status, out, err = refused(capsys, few_flags(tiny, '--learning_rate', '1e38'))
-    assert (status, out) == (1, '')
-    assert re.fullmatch(r'.*epoch 0\b.*--learning_rate.*\n', err)
-
-
-def test_without_mnist_and_network_the_sample_serves(children, project):
-    """From another folder; the data is named at the start and at the end."""
-    child = children['fallback'].result()
-    assert child.returncode == 0
-    assert child.seconds < 60
-    first, last = '\n'.join(child.said[:2]), child.said[-1]
-    for part in ('MNIST could not be had', 'train-images-idx3-ubyte.gz', 'refused', 'four files',
-                 str(project / 'MNIST_data'), 'sample', 'do not compare'):
-        assert part in first
-    for part in 'sample', 'not MNIST', 'do not compare':
-        assert part in last
-    assert not any('compare' in line for line in child.said[2:-1])
-
-
-def test_stdout_is_a_file_to_plot(children):
-    path = children['fallback'].result().folder / 'costs.txt'
-    assert all(re.fullmatch(r'\d+ \d+(\.\d+)?', line) for line in path.read_text().splitlines())
-    epochs, costs = np.loadtxt(path).T
-    assert epochs.tolist() == [0, 1]
-    assert 28_000 < costs[0] < 36_000 and costs[1] < 0.85 * costs[0]  # 2,000 drawn digits
-
-
-def test_a_reader_who_has_seen_enough(children):
-    child = children['head'].result()
-    assert re.fullmatch(r'0 \S+\n', child.stdout)
-    assert not re.search('Traceback|Exception', child.stderr)
-    assert len(child.said) <= 1
-
-
-def test_a_named_folder_without_mnist_is_an_error(children, project):
-    child = children['empty'].result()
-    assert (child.returncode, child.stdout) == (1, '')
-    assert child.seconds < 60
-    line, = child.said
-    assert str(project / 'empty') in line and 'refused' in line
-
-
-def test_damaged_mnist_is_an_error(children):
-    child = children['damaged'].result()
-    assert (child.returncode, child.stdout) == (1, '')
-    line, = child.said
-    assert os.path.join('MNIST_data', 'train-images-idx3-ubyte.gz') in line
-
-
-def test_whoever_changes_the_graph_is_shown_the_line(children):
-    child = children['changed'].result()
-    assert (child.returncode, child.stdout) == (1, '')
-    assert 'Y = tf.nn.sigmoid(tf.matmul(tilde_X, W) + b_prime)  # (2)' in child.stderr
-    assert 'Dimensions must be equal' in child.said[-1]
+def test_closed_streams_and_a_folder_that_ascii_cannot_write(tiny):
+    command = [sys.executable, ROOT / 'dae_mnist.py', *tiny, '--log_dir']
+    runs = [subprocess.Popen(
+        ['sh', '-c', f'exec "$@" {streams}', 'sh', *map(str, command), folder], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(LC_ALL='C'))
+        for folder, streams in (('Zürich 数字', '>&-'), ('err', '2>&-'))]
+    (out, err), (costs, no_err) = (run.communicate(timeout=100) for run in runs)
+    assert [run.returncode for run in runs] == [0, 0] and not out and not no_err
+    first, last = stderr_lines(err)
+    assert 'learned goes to Zürich 数字.' in first and "--logdir='Zürich 数字'" in last
+    expected = call_main(*tiny).learned
+    assert costs.splitlines() == [f'{i} {cost!s}' for i, cost in enumerate(expected.costs)]
+    for folder in 'Zürich 数字', 'err':
+        with np.load(Path(folder) / 'learned.npz') as kept:
+            np.testing.assert_array_equal(kept['W'], expected.W)
+        assert sorted(path.name for path in Path(folder).iterdir() if 'tfevents' not in path.name
+                      ) == ['filters.png', 'learned.npz', 'reconstructions.png']

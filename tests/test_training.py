@@ -5,20 +5,29 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from helpers import SAMPLE, call_main, forward, random_set, run_python, squared_error, write_set
 
-from dae_mnist import build_graph, draw_mask, train
-from test_graph import squared_error
+import dae_mnist
+import input_data
 
-Set = namedtuple('Set', 'images')
-Mnist = namedtuple('Mnist', 'train test')
 Call = namedtuple('Call', 'fetches images mask')
 
 
-def make_mnist(n_train, n_test, seed=0):
-    """Draw a small data set: images of random brightness, the test images darker."""
+def some_images(n_train, n_test, seed=0):
+    """Return training and test images of random brightness, the test images darker."""
     images = np.random.RandomState(seed).random_sample((n_train + n_test, 784)).astype(np.float32)
     images[n_train:] /= 2
-    return Mnist(Set(images[:n_train]), Set(images[n_train:]))
+    return images[:n_train], images[n_train:]
+
+
+def learn(trX, teX, epochs=1, batch_size=128, level=0.3, n_hidden=2, seed=None, rate=0.02):
+    """Train a new network; return the lines (i, cost) and W, b, b_prime after the last."""
+    dae = dae_mnist.build_graph(n_hidden, rate, seed)
+    rng = np.random.RandomState(seed)
+    with tf.Session(graph=dae.graph) as sess:
+        sess.run(dae.init_op)
+        lines = list(dae_mnist.train(sess, dae, trX, teX, rng, range(epochs), batch_size, level))
+        return lines, sess.run([dae.W, dae.b, dae.b_prime])
 
 
 @pytest.fixture
@@ -42,139 +51,125 @@ def masks_of(seed, level=0.3):
     return lambda shape: rng.binomial(1, 1 - level, shape)
 
 
-@pytest.mark.parametrize('level', [0, 0.1, 0.3, 0.45])
-@pytest.mark.parametrize('seed', [0, 7])
-def test_masks_have_the_bits_of_binomial(seed, level):
-    ours, theirs = np.random.RandomState(seed), np.random.RandomState(seed)
-    for shape in (128, 784), (3,), (1000, 784):
-        mask = draw_mask(ours, shape, level)
-        np.testing.assert_array_equal(mask, theirs.binomial(1, 1 - level, shape))
-
-
-@pytest.mark.parametrize('level', [0.3, 0.5, 0.9])
-def test_masks_keep_each_pixel_with_the_same_chance(level):
-    options = [] if level == 0.3 else [level]  # 0.3 is the default
-    mask = draw_mask(np.random.RandomState(8), (5000, 784), *options)
-    sigma = np.sqrt(level * (1 - level))
-    assert set(np.unique(mask)) == {0, 1}
-    assert abs(mask.mean() - (1 - level)) < 4 * sigma / np.sqrt(mask.size)
-    for axis, n in (0, 5000), (1, 784):
-        assert np.abs(mask.mean(axis) - (1 - level)).max() < 6 * sigma / np.sqrt(n)
+def check_epoch(calls, trX, teX, batch_size, mask_of):
+    """Check the steps and the test of one epoch: images in file order, a fresh mask for each."""
+    n_steps = len(trX) // batch_size
+    for k in range(n_steps):
+        step = next(calls)
+        assert step.fetches.type in ('NoOp', 'AssignVariableOp')
+        np.testing.assert_array_equal(step.images, trX[batch_size * k:batch_size * (k + 1)])
+        np.testing.assert_array_equal(step.mask, mask_of((batch_size, 784)))
+    test = next(calls)
+    assert test.fetches.shape == ()
+    np.testing.assert_array_equal(test.images, teX)
+    np.testing.assert_array_equal(test.mask, mask_of(teX.shape))
+    return n_steps
 
 
 def test_an_epoch_of_mnists_size(calls):
-    """Steps of 128 images in file order, the rest dropped, each under a mask of its own."""
+    """429 steps of 128 images; the last 88 are left out; the masks are those of the listing."""
     trX, teX = np.zeros((55000, 784), np.float32), np.zeros((10000, 784), np.float32)
     trX[:, 0] = np.arange(55000) / 55000  # to tell the images apart
-    dae = build_graph(2, seed=1)
-    train(dae, Mnist(Set(trX), Set(teX)), n_epochs=1, seed=9)
-
-    *steps, test = calls
-    assert len(steps) == 429
-    draw, kept, seen = masks_of(9), 0, set()
-    for k, step in enumerate(steps):
-        assert step.fetches is dae.train_op
-        np.testing.assert_array_equal(step.images, trX[128 * k:128 * (k + 1)])
-        np.testing.assert_array_equal(step.mask, draw((128, 784)))
-        kept += step.mask.sum()
-        seen.add(step.mask.tobytes())
-    assert len(seen) == 429
-    n = 429 * 128 * 784
-    assert abs(kept / n - 0.7) < 4 * np.sqrt(0.3 * 0.7 / n)
-    assert test.fetches is dae.cost
-    np.testing.assert_array_equal(test.images, teX)
-    np.testing.assert_array_equal(test.mask, draw((10000, 784)))
+    learn(trX, teX, seed=9)
+    recorded = iter(calls)
+    assert check_epoch(recorded, trX, teX, 128, masks_of(9)) == 429
+    assert next(recorded, None) is None
 
 
-def test_epochs_of_other_sizes(calls):
-    """Three epochs of 4 steps of 25 images, 7 dropped; one stream of masks runs through all."""
-    mnist, dae = make_mnist(107, 30), build_graph(3, seed=1)
-    train(dae, mnist, n_epochs=3, batch_size=25, corruption_level=0.4, seed=10)
-    draw, calls = masks_of(10, 0.4), iter(calls)
-    for epoch in range(3):
-        for k in range(4):
-            step = next(calls)
-            assert step.fetches is dae.train_op
-            np.testing.assert_array_equal(step.images, mnist.train.images[25 * k:25 * (k + 1)])
-            np.testing.assert_array_equal(step.mask, draw((25, 784)))
-        test = next(calls)
-        assert test.fetches is dae.cost
-        np.testing.assert_array_equal(test.images, mnist.test.images)
-        np.testing.assert_array_equal(test.mask, draw((30, 784)))
-    assert next(calls, None) is None
+@pytest.mark.parametrize('level', [0, 0.1, 0.45])
+def test_epochs_of_other_sizes_and_levels(calls, level):
+    """One stream of masks runs through all epochs, with the bits of the binomial distribution."""
+    trX, teX = some_images(107, 30)
+    learn(trX, teX, 3, 25, level, seed=10)
+    recorded, mask_of = iter(calls), masks_of(10, level)
+    for _ in range(3):
+        assert check_epoch(recorded, trX, teX, 25, mask_of) == 4
+    assert next(recorded, None) is None
 
 
-@pytest.mark.parametrize('n_train, steps', [(127, 0), (128, 1), (255, 1), (256, 2), (257, 2)])
-def test_only_whole_batches_count(calls, n_train, steps):
-    train(build_graph(2), make_mnist(n_train, 5), n_epochs=1)
-    assert [call.images.shape[0] for call in calls] == [128] * steps + [5]
+@pytest.mark.parametrize('n_train, n_steps', [(128, 1), (255, 1), (256, 2), (257, 2)])
+def test_only_whole_batches_count(calls, n_train, n_steps):
+    learn(*some_images(n_train, 5))
+    assert [len(call.images) for call in calls] == [128] * n_steps + [5]
 
 
-def test_a_hundred_epochs_by_default(calls, capsys):
-    learned = train(build_graph(2), make_mnist(128, 5))
-    assert len(calls) == 200
-    lines = capsys.readouterr().out.splitlines()
-    assert [int(line.split()[0]) for line in lines] == list(range(100))
-    assert len(learned.costs) == 100
+@pytest.mark.parametrize('batch_size', [129, 0, -1])
+def test_a_batch_that_cannot_be_filled_is_rejected(calls, batch_size):
+    with pytest.raises(ValueError, match=f'batch_size is {batch_size}, but there are 128'):
+        learn(*some_images(128, 5), batch_size=batch_size)
+    assert not calls
 
 
-def test_printed_costs_are_those_of_the_whole_test_set(capsys):
-    """After 1, 2 and 3 epochs the learned weights give the last printed cost, in NumPy."""
-    mnist, printed = make_mnist(300, 77), []
-    for n_epochs in 1, 2, 3:
-        learned = train(build_graph(20, seed=11), mnist, n_epochs, seed=12)
-        lines = capsys.readouterr().out.splitlines()
-        assert lines[:-1] == printed  # the epochs before are the same again
-        printed = lines
-
-        draw = masks_of(12)
-        for _ in range(n_epochs):
-            for _ in range(2):
-                draw((128, 784))
-            mask = draw((77, 784))
-        weights = [w.astype(np.float64) for w in learned[:3]]
-        assert [w.shape for w in weights] == [(784, 20), (20,), (784,)]
-        epoch, cost = lines[-1].split(' ')
-        assert int(epoch) == n_epochs - 1
-        expected = squared_error(mnist.test.images.astype(np.float64), mask, *weights)
-        np.testing.assert_allclose(float(cost), expected, rtol=1e-5)
-        assert [str(c) for c in learned.costs] == [line.split(' ')[1] for line in lines]
+def test_yielded_costs_are_those_of_the_weights_and_of_the_clean_test_images(capsys):
+    trX, teX = some_images(300, 77)
+    lines = []
+    for epochs in 1, 2, 3:
+        more, weights = learn(trX, teX, epochs, n_hidden=20, seed=11)
+        assert more[:-1] == lines and [i for i, _ in more] == list(range(epochs))
+        lines, mask_of = more, masks_of(11)
+        for _ in range(epochs):
+            for shape in (128, 784), (128, 784), teX.shape:
+                mask = mask_of(shape)
+        cost = squared_error(teX.astype(float), mask, *(w.astype(float) for w in weights))
+        np.testing.assert_allclose(lines[-1][1], cost, rtol=1e-5)
+    assert capsys.readouterr() == ('', '')  # it yields, and prints nothing
 
 
-def test_a_seed_repeats_and_without_it_runs_differ(capsys):
-    def run(seed):
-        train(build_graph(5, seed=seed), make_mnist(200, 10), n_epochs=2, seed=seed)
-        return capsys.readouterr().out
+def test_a_seed_repeats_and_without_it_runs_differ():
+    def costs(seed):
+        return str(learn(*some_images(200, 10), 2, seed=seed)[0])
 
-    assert run(3) == run(3) != run(4)
-    assert len({run(None) for _ in range(3)}) == 3
-
-
-def test_both_the_start_and_the_masks_obey_the_seed():
-    def costs(seed, mask_seed):
-        dae = build_graph(5, seed=seed)
-        return tuple(train(dae, make_mnist(200, 10), n_epochs=1, seed=mask_seed).costs)
-
-    assert len({costs(1, 1), costs(1, 2), costs(2, 1), costs(2, 2), costs(1, 1)}) == 4
+    assert costs(3) == costs(3) != costs(4)
+    assert len({costs(None) for _ in range(3)}) == 3
 
 
-def test_a_cost_that_is_not_finite_stops_the_run(monkeypatch, capsys):
-    run, tested = tf.Session.run, []
-
-    def spoil(sess, fetches, feed_dict=None, **kwargs):
-        result = run(sess, fetches, feed_dict=feed_dict, **kwargs)
-        if feed_dict and result is not None:
-            tested.append(result)
-            return np.float32(np.inf) if len(tested) == 3 else result
-        return result
-
-    monkeypatch.setattr(tf.Session, 'run', spoil)
-    with pytest.raises(FloatingPointError, match='epoch 2 .*--learning_rate'):
-        train(build_graph(2), make_mnist(128, 5), n_epochs=5)
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ['0', '1']
+def test_defaults_are_what_the_constants_are_now(monkeypatch, tmp_path):
+    """A reader who sets a constant in a notebook gets it from the next main()."""
+    folder = write_set(tmp_path / 'data', random_set())
+    monkeypatch.setattr(dae_mnist, 'n_hidden', 7)
+    monkeypatch.setattr(dae_mnist, 'n_epochs', 2)
+    run = call_main('--data_dir', folder, '--log_dir', tmp_path / 'log')
+    assert run.learned.W.shape == (784, 7) and len(run.learned.costs) == 2
 
 
-def test_a_learning_rate_out_of_all_reason_makes_no_finite_cost(capsys):
-    with pytest.raises(FloatingPointError, match='epoch 0 .*nan.*--learning_rate'):
-        train(build_graph(2, learning_rate=1e38), make_mnist(256, 5), n_epochs=5)
-    assert capsys.readouterr().out == ''
+def test_global_generators_and_the_default_graph_are_left_alone(tmp_path):
+    folder = write_set(tmp_path / 'data', random_set())
+    program = """if True:
+        import pickle, random, sys
+        import numpy as np, tensorflow as tf
+        def state():
+            graph = tf.compat.v1.get_default_graph()
+            return pickle.dumps([random.getstate(), np.random.get_state(),
+                                 tf.executing_eagerly(), len(graph.get_operations())])
+        random.seed(1), np.random.seed(1), tf.random.set_seed(1)
+        before, draws = state(), [tf.random.uniform([3]).numpy().tolist() for _ in range(2)]
+        tf.random.set_seed(1)
+        import dae_mnist
+        assert state() == before and tf.random.uniform([3]).numpy().tolist() == draws[0]
+        dae_mnist.main(sys.argv[1:])
+        assert state() == before and tf.random.uniform([3]).numpy().tolist() == draws[1]
+    """
+    flags = '--data_dir', folder, '--log_dir', tmp_path / 'log', '--n_epochs', 1, '--n_hidden', 3
+    child = run_python('-c', program, *flags, cwd=dae_mnist.__file__.rpartition('/')[0])
+    assert child.returncode == 0, child.stderr
+
+
+def test_noise_teaches_mending_and_features_that_recognise():
+    """The tutorial's central claim, on the sample with few epochs."""
+    sets = input_data.read_data_sets(SAMPLE, one_hot=True)
+    trX, teX = sets.train.images, sets.test.images
+    (_, noisy), (_, plain), (_, start) = (
+        learn(trX, teX, epochs, level=level, n_hidden=300, seed=0)
+        for level, epochs in ((0.3, 10), (0, 10), (0.3, 0)))
+    mask = masks_of(5)(teX.shape)
+    assert squared_error(teX, mask, *noisy) < 0.8 * squared_error(teX, mask, *plain)
+    assert squared_error(teX, 1, *plain) < 0.8 * squared_error(teX, 1, *noisy)
+
+    def accuracy(weights, n_labelled=100):
+        """Fit the hidden codes of a few labelled images by ridge regression."""
+        Y, test_Y = (forward(X, 1, *weights[:2], weights[0].T, weights[2])[0]
+                     for X in (trX[:n_labelled], teX))
+        V = np.linalg.solve(Y.T @ Y + np.eye(Y.shape[1]), Y.T @ sets.train.labels[:n_labelled])
+        return np.mean((test_Y @ V).argmax(axis=1) == sets.test.labels.argmax(axis=1))
+
+    assert accuracy(noisy) > accuracy(start) + 0.015
