@@ -25,7 +25,7 @@ import zlib
 from collections import namedtuple
 from pathlib import Path
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # what matters comes as an exception as well
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # hide its log; what matters is raised
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -57,7 +57,7 @@ def build_graph(n_hidden, learning_rate, seed=None):
         mask = tf.placeholder(tf.float32, [None, n_visible], name='mask')
 
         # The range of Glorot and Bengio (AISTATS 2010), times 4 as a sigmoid has slope 1/4 at 0.
-        # TensorFlow seeds a random operation by how many stand before it: it stays the first.
+        # TensorFlow seeds a random operation by the random ones before it: this stays the first.
         W_init_max = 4 * np.sqrt(6. / (n_visible + n_hidden))
         W_init = tf.random_uniform([n_visible, n_hidden], -W_init_max, W_init_max)
         W = tf.Variable(W_init, name='W')
@@ -84,7 +84,7 @@ def train(sess, dae, trX, teX, rng, epochs, batch_size, corruption_level):
         # In the order of the file, without the last images, which fill no batch.
         for start in range(0, len(trX) - batch_size + 1, batch_size):
             input_ = trX[start:start + batch_size]
-            mask_np = rng.random_sample(input_.shape) < 1 - corruption_level  # as rng.binomial
+            mask_np = rng.random_sample(input_.shape) < 1 - corruption_level  # like rng.binomial
             sess.run(dae.train_op, feed_dict={dae.X: input_, dae.mask: mask_np})
 
         mask_np = rng.random_sample(teX.shape) < 1 - corruption_level
@@ -103,7 +103,7 @@ def say(text, end='\n'):
 
 
 def load_data(data_dir):
-    """Return trX, teX and what they are: the set in data_dir; without one MNIST, or the sample."""
+    """Return trX, teX and their name: the set in data_dir, or else MNIST, or else the sample."""
     folder = Path(input_data.__file__).resolve().parent / 'MNIST_data'
     try:
         mnist = input_data.read_data_sets(data_dir or folder)
@@ -115,8 +115,8 @@ def load_data(data_dir):
     trX, teX = mnist.train.images, mnist.test.images
     if trX.shape[1] != n_visible:
         sys.exit(f'dae_mnist.py: images in {data_dir} have {trX.shape[1]} pixels, not 28 x 28')
-    checksum = zlib.crc32(teX, zlib.crc32(trX))
-    return trX, teX, {0xd26026c4: 'MNIST', 0xf9368f25: 'the sample'}.get(checksum, hex(checksum))
+    crc = zlib.crc32(teX, zlib.crc32(trX))  # the same data have the same, wherever they lie
+    return trX, teX, {0xd26026c4: 'MNIST', 0xf9368f25: 'the sample'}.get(crc, hex(crc))
 
 
 def parse(argv):
@@ -174,7 +174,7 @@ def write_pictures(log_dir, sess, dae, W, X, corruption_level):
 
 
 def main(argv=()):
-    """Run the script with these flags; return what learned.npz keeps, as attributes."""
+    """Run the script with these flags; return what learned.npz keeps, W among it, as attributes."""
     args = parse(argv)
     trX, teX, data = load_data(args.data_dir)
     if args.batch_size > len(trX):
@@ -198,7 +198,7 @@ def main(argv=()):
         with writer, contextlib.suppress(KeyboardInterrupt):
             for i, cost in train(sess, dae, trX, teX, rng, range(first, args.n_epochs),
                                  args.batch_size, args.corruption_level):
-                say('', end='')
+                say('', end='')  # clears the progress
                 if not np.isfinite(cost):
                     sys.exit(f'dae_mnist.py: epoch {i} costs {cost}: lower the --learning_rate')
                 writer.add_summary(tf.Summary(value=[{'tag': 'cost', 'simple_value': cost}]), i)
@@ -216,7 +216,7 @@ def main(argv=()):
             write_pictures(log_dir, sess, dae, kept['W'], teX[:10], args.corruption_level)
     say(f'{n} epochs on {data} are safe. To go on, give the same flags, or more --n_epochs, and '
         f'--log_dir {log_dir}. Their curve: tensorboard --logdir={shlex.quote(str(log_dir))}')
-    if n < args.n_epochs and not hasattr(sys, 'ps1'):  # Ctrl-C
+    if n < args.n_epochs and not hasattr(sys, 'ps1'):  # Ctrl-C, in a script
         sys.exit(130)
     return namedtuple('Learned', kept)(**kept)
 

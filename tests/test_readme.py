@@ -68,7 +68,7 @@ def test_blocks_are_of_the_kinds_that_are_tested():
 @pytest.mark.parametrize('statement', [
     '393,284 numbers', '429 steps, with 88 images left over', '55,000 training images',
     f'goes on for {dae_mnist.n_epochs} epochs', 'kept with probability 0.7',
-    f'rate, {dae_mnist.learning_rate}, belongs to batches of {dae_mnist.batch_size}.',
+    f'rate, {dae_mnist.learning_rate}, is tuned for batches of {dae_mnist.batch_size}.',
     f'4·sqrt(6 / ({dae_mnist.n_visible} + {dae_mnist.n_hidden}))', '17,000 digits'])
 def test_statements_about_the_constants(statement):
     assert statement in ' '.join(README.split())
@@ -183,7 +183,7 @@ def test_snippet_with_a_run_of_ones_own(tmp_path):
     assert run.returncode == 0, run.stderr
     snippet = run_python('-c', '\n'.join(PYTHON), cwd=folder)
     assert snippet.stdout.strip() == re.search(r'print\(.*\)  # (.*)', PYTHON[0])[1], snippet.stderr
-    names = in_backticks(PROSE.split('holds three things')[1].split('Ctrl-C stops')[0])
+    names = in_backticks(PROSE.split('beside a file for')[1].split('Ctrl-C stops')[0])
     for name in {name for name in names if name.endswith(('.png', '.npz'))}:
         assert (folder / 'logs' / 'mnist' / name).is_file()
     _, _, sample = table('epoch')
