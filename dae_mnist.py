@@ -168,7 +168,7 @@ def write_pictures(log_dir, sess, dae, W, X, corruption_level):
         part = log_dir / f'{name}.{os.getpid()}.part'
         part.write_bytes(png)
         part.replace(log_dir / f'{name}.png')
-        if 'ipykernel' in sys.modules:  # in a notebook they appear under the cell
+        if 'ipykernel' in sys.modules and hasattr(sys, 'ps1'):  # under the cell of a notebook
             from IPython.display import Image, display
             display(Image(png))
 
