@@ -20,7 +20,8 @@ SAMPLE = DATA / 'sample'
 NAMES = TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = (
     'train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz',
     't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz')
-STARTUP = re.compile(r'WARNING: All log messages|[IWE]\d{4} |\d{4}-\d\d-\d\d \S+: [IWE] ')  # TensorFlow's own lines
+# The lines that TensorFlow prints when it starts, of 2.21 and of 2.16.
+STARTUP = re.compile(r'WARNING: All log messages|[IWE]\d{4} |\d{4}-\d\d-\d\d \S+: [IWE] ')
 
 
 # Data sets in MNIST's format
