@@ -66,7 +66,8 @@ def test_blocks_are_of_the_kinds_that_are_tested():
 
 
 @pytest.mark.parametrize('statement', [
-    '393,284 numbers', '429 steps, with 88 images left over', 'takes the other 55,000 in the order of the file',
+    '393,284 numbers', '429 steps, with 88 images left over',
+    'takes the other 55,000 in the order of the file',
     f'goes on for {dae_mnist.n_epochs} epochs', 'kept with probability 0.7',
     f'rate, {dae_mnist.learning_rate}, is tuned for batches of {dae_mnist.batch_size}.',
     f'4·sqrt(6 / ({dae_mnist.n_visible} + {dae_mnist.n_hidden}))', '17,000 digits'])
