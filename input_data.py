@@ -182,7 +182,7 @@ def maybe_download(filename, work_directory, source_url=None):
     source_url is the file's own address. Without one, MNIST's file is taken from the first of
     MIRRORS that has it, if the folder holds no other set. Raises what read_data_sets does.
     """
-    folder = Path(work_directory).expanduser().absolute()
+    folder = Path(os.path.expanduser(work_directory)).absolute()
     if path := _find(folder, filename):
         return str(path)
     own = source_url and source_url != DEFAULT_SOURCE_URL + filename  # an address of the caller's
@@ -197,7 +197,8 @@ def maybe_download(filename, work_directory, source_url=None):
             _download(url, folder / filename, None if own else SHA256.get(filename))
             return str(folder / filename)
         except Exception as error:  # servers and disks fail in many ways
-            failures.append(f'{url}: {str(error).partition(". ")[0]!r:.200}')
+            reason = str(error).replace(str(folder), '').partition('. ')[0]  # without advice
+            failures.append(f'{url}: {reason!r:.200}')
     raise OSError(f'{filename} could not be downloaded ({"; ".join(failures)}). Put the four files '
                   f'into {folder} by hand, or name another folder.')
 
@@ -230,8 +231,9 @@ def _download(url, path, sha256):
     part = path.with_name(f'{path.name}.{os.getpid()}.part')
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f'{path.name}.*.part'):  # by a process that was killed just here
-        if time.time() - left.stat().st_mtime > 60:
-            left.unlink()
+        with contextlib.suppress(OSError):  # another process is faster, or owns it
+            if time.time() - left.stat().st_mtime > 60:
+                left.unlink()
     try:
         part.write_bytes(content)
         digest = hashlib.sha256(_extract(part)).hexdigest() if path.name in SHA256 else None
