@@ -117,7 +117,8 @@ def test_table_of_flags():
 
 def test_flags_and_calls_that_are_mentioned_are_accepted():
     mentioned = set(re.findall(r'--[a-z][\w-]*', README))
-    assert mentioned <= {*defaults(), '--logdir'}  # the last is TensorBoard's
+    benchmark = re.findall(r"'(--\w+)'", (ROOT / 'tests' / 'benchmark.py').read_text())
+    assert mentioned <= {*defaults(), *benchmark, '--logdir'}  # the last is TensorBoard's
     texts = [*in_backticks(PROSE), *''.join(SHELL).splitlines()]
     commands = [text.split('.py ')[1].split() for text in texts if 'dae_mnist.py --' in text]
     calls = [ast.literal_eval(text.split('main(')[1][:-1]) for text in texts if "main(['" in text]
