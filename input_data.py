@@ -4,8 +4,7 @@
     mnist = input_data.read_data_sets('MNIST_data', one_hot=True)
     images, labels = mnist.train.next_batch(128)
 
-Names, arguments and results are those of TensorFlow 1. What differs: it needs only NumPy, leaves
-global random generators alone, prints nothing on stdout, and checks the form of every file.
+Names, arguments and results are those of TensorFlow 1, but NumPy is enough, and files are checked.
 """
 
 import collections
@@ -26,13 +25,11 @@ import numpy as np
 DEFAULT_SOURCE_URL = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
 MIRRORS = DEFAULT_SOURCE_URL, 'https://ossci-datasets.s3.amazonaws.com/mnist/'
 TIMEOUT, DEADLINE = 10, 600  # seconds: longest silence of a server, longest download of a file
-TRAIN_IMAGES, TRAIN_LABELS = 'train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz'
-TEST_IMAGES, TEST_LABELS = 't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz'
-SHA256 = {  # of the pixels or labels in each of MNIST's files: uncompressed, without the header
-    TRAIN_IMAGES: '741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757',
-    TRAIN_LABELS: '1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13',
-    TEST_IMAGES: '6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161',
-    TEST_LABELS: 'ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5',
+SHA256 = {  # of the pixels or labels in MNIST's files: uncompressed, without the header
+    'train-images-idx3-ubyte': '741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757',
+    'train-labels-idx1-ubyte': '1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13',
+    't10k-images-idx3-ubyte': '6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161',
+    't10k-labels-idx1-ubyte': 'ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5',
 }
 Datasets = collections.namedtuple('Datasets', ['train', 'validation', 'test'])
 
@@ -41,8 +38,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
                    validation_size=5000, seed=None, source_url=DEFAULT_SOURCE_URL):
     """Return Datasets(train, validation, test): MNIST, or another set under the same file names.
 
-    train_dir: the folder of the four files, gzipped or not. What is missing is downloaded into it,
-      MNIST's files only where the others are MNIST's too, or none is there.
+    train_dir: the folder of the four files, gzipped or not. MNIST's are downloaded if need be.
     fake_data: if true, read nothing: all pixels are 1 and all labels 0.
     one_hot: if true, labels are float64 [N, 10], one 1 in each row; else uint8 [N].
     dtype: np.float32 scales pixels to [0, 1], np.uint8 keeps [0, 255]; or TensorFlow's own.
@@ -52,7 +48,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     source_url: a folder on a server that has any such set; by default MIRRORS, which have MNIST.
 
     Raises TypeError for another dtype, OSError if a file cannot be downloaded or read, ValueError
-    if what is there is damaged, does not fit together or leaves no training image.
+    if what is there is damaged, not of one set, or too little for validation_size.
     """
     options = dict(dtype=dtype, reshape=reshape, seed=seed)
     fake = DataSet([], [], True, one_hot, **options)  # raises TypeError before any download
@@ -60,26 +56,17 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
         return Datasets(fake, fake, fake)
 
     source = (source_url or DEFAULT_SOURCE_URL).rstrip('/')
-    paths = [maybe_download(name, train_dir, f'{source}/{name}') for name in SHA256]
-    images, labels, test_images, test_labels = arrays = list(map(_extract, paths))
+    paths = [maybe_download(f'{name}.gz', train_dir, f'{source}/{name}.gz') for name in SHA256]
+    images, labels, test_images, test_labels = arrays = [_extract(path, one_hot) for path in paths]
     if (len(images) != len(labels) or len(test_images) != len(test_labels)
             or images.shape[1:] != test_images.shape[1:]):
-        raise ValueError(f'{", ".join(paths)} are not of one set, as their shapes show: '
-                         f'{[array.shape for array in arrays]}. Replace the wrong one.')
+        raise ValueError(f'{paths} do not fit: {[a.shape for a in arrays]}. Replace the wrong one.')
     if not 0 <= validation_size < len(images):
         raise ValueError(f'validation_size {validation_size} does not fit the {len(images)} images '
                          f'in {paths[0]}: it must be from 0 to {len(images) - 1}.')
-    if one_hot:
-        labels, test_labels = dense_to_one_hot(labels, 10), dense_to_one_hot(test_labels, 10)
-
     train = DataSet(images[validation_size:], labels[validation_size:], **options)
     validation = DataSet(images[:validation_size], labels[:validation_size], **options)
     return Datasets(train, validation, DataSet(test_images, test_labels, **options))
-
-
-def load_mnist(train_dir='MNIST-data'):
-    """Return `read_data_sets(train_dir)`."""
-    return read_data_sets(train_dir)
 
 
 class DataSet:
@@ -92,10 +79,8 @@ class DataSet:
         if dtype not in (np.float32, np.uint8):
             raise TypeError(f'dtype is {dtype}: it must be float32 or uint8.')
         if not fake_data:
-            images, labels = np.atleast_1d(images, labels)
             if images.shape[:1] != labels.shape[:1] or reshape and images.shape[3:] != (1,):
-                raise ValueError(f'Images {images.shape} and labels {labels.shape} do not fit: '
-                                 'they must be [N, rows, columns, 1] and [N].')
+                raise ValueError(f'images {images.shape} and labels {labels.shape} do not fit')
             if reshape:
                 images = images.reshape(len(images), math.prod(images.shape[1:]))
             if dtype == np.float32:  # multiplying, not dividing by 255, gives TensorFlow's bits
@@ -108,10 +93,9 @@ class DataSet:
         self._order = np.arange(self.num_examples)
 
     def next_batch(self, batch_size, fake_data=False, shuffle=True):
-        """Return copies of the next images and labels; each comes once per epoch.
+        """Return the next images and labels, copied; each epoch has a new order if shuffle is true.
 
-        A batch that crosses the end takes the rest and goes on in the next epoch, which has a new
-        order if shuffle is true. Raises ValueError for a batch_size outside [1, num_examples].
+        At its end it goes on in the next one. Raises ValueError unless batch_size is in [1, N].
         """
         if fake_data or self._fake_data:
             label = [1] + [0] * 9 if self._one_hot else 0
@@ -133,12 +117,12 @@ class DataSet:
 
 def extract_images(f):
     """Return uint8 [N, rows, columns, 1] from a binary IDX file, gzipped or not; or ValueError."""
-    return _read_idx(f, 3)[..., np.newaxis]
+    return _read_idx(f, 'images', 3)[..., np.newaxis]
 
 
 def extract_labels(f, one_hot=False, num_classes=10):
     """Return uint8 [N], all below num_classes, or one-hot float64 [N, num_classes], likewise."""
-    labels = _read_idx(f, 1, num_classes)
+    labels = _read_idx(f, 'labels', 1, num_classes)
     return dense_to_one_hot(labels, num_classes) if one_hot else labels
 
 
@@ -147,22 +131,21 @@ def dense_to_one_hot(labels_dense, num_classes):
     return np.eye(num_classes)[np.ravel(labels_dense)]
 
 
-def _extract(path):
+def _extract(path, one_hot=False):
     """Return the images or the labels in a file, whichever its name says it holds."""
     with open(path, 'rb') as f:
-        return extract_images(f) if 'images' in Path(path).name else extract_labels(f)
+        return extract_images(f) if 'images' in Path(path).name else extract_labels(f, one_hot)
 
 
-def _read_idx(f, dimensions, limit=256):
+def _read_idx(f, kind, dimensions, limit=256):
     """Return uint8 [N, ...], all below limit, of an IDX file: http://yann.lecun.com/exdb/mnist/"""
     content, data = io.BytesIO(f.read()), bytearray()
     gzipped = content.getbuffer()[:2] == b'\x1f\x8b'
     try:
         stream = gzip.GzipFile(fileobj=content) if gzipped else content
         header = stream.read(4 + 4 * dimensions)
-        shape = np.frombuffer(header[4:], '>u4').tolist()
+        shape = [int.from_bytes(header[i:i + 4], 'big') for i in range(4, 4 + 4 * dimensions, 4)]
         if header[:4] != bytes([0, 0, 8, dimensions]) or 0 in shape:  # 8: of unsigned bytes
-            kind = 'images' if dimensions == 3 else 'labels'
             raise ValueError(f'it holds no {kind}, it starts with {header}')
         # To the end, where gzip checks its sum; in pieces, as a header may promise any size.
         while len(data) <= math.prod(shape) and (piece := stream.read(1 << 20)):
@@ -183,19 +166,18 @@ def maybe_download(filename, work_directory, source_url=None):
     MIRRORS that has it, if the folder holds no other set. Raises what read_data_sets does.
     """
     folder = Path(os.path.expanduser(work_directory)).absolute()
-    if path := _find(folder, filename):
+    name = filename.removesuffix('.gz')
+    if path := _find(folder, name):
         return str(path)
     own = source_url and source_url != DEFAULT_SOURCE_URL + filename  # an address of the caller's
-    for name in ([] if own else SHA256):
-        other = _find(folder, name)
-        if other and hashlib.sha256(_extract(other)).hexdigest() != SHA256[name]:
-            raise ValueError(f"{folder} lacks {filename}, and {other} is not MNIST's. Add the file "
-                             'of that set, or name another folder.')
+    for mnist_name in [] if own else SHA256:
+        other = _find(folder, mnist_name)
+        if other and hashlib.sha256(_extract(other)).hexdigest() != SHA256[mnist_name]:
+            raise ValueError(f"{folder} lacks {filename}, and {other} is not MNIST's: add its own")
     failures = []
     for url in [source_url] if own else [mirror + filename for mirror in MIRRORS]:
         try:
-            _download(url, folder / filename, None if own else SHA256.get(filename))
-            return str(folder / filename)
+            return _download(url, folder / filename, None if own else SHA256[name])
         except Exception as error:  # servers and disks fail in many ways
             reason = str(error).replace(str(folder), '').partition('. ')[0]  # without advice
             failures.append(f'{url}: {reason!r:.200}')
@@ -203,10 +185,9 @@ def maybe_download(filename, work_directory, source_url=None):
                   f'into {folder} by hand, or name another folder.')
 
 
-def _find(folder, filename):
-    """Return the path of a file, or of an uncompressed form of it; None if there is neither."""
-    plain = filename.removesuffix('.gz')
-    for path in folder / filename, folder / plain.replace('-idx', '.idx'), folder / plain:
+def _find(folder, name):
+    """Return the path of a file, gzipped or, under one of two names, not; None if there is none."""
+    for path in folder / f'{name}.gz', folder / name.replace('-idx', '.idx'), folder / name:
         if path.is_file():
             return path
         if os.path.lexists(path):
@@ -214,31 +195,26 @@ def _find(folder, filename):
 
 
 def _download(url, path, sha256):
-    """Write what url sends to a file that gets its name once it is complete and checked."""
+    """Write what url sends to a file that gets its name once it is checked; return its path."""
     with contextlib.suppress(AttributeError, OSError, ValueError):  # stderr is closed or full
-        sys.stderr.write(f'Downloading {url} into {path.parent} (waits at most {TIMEOUT} s for an '
-                         'answer)\n')
+        sys.stderr.write(f'Downloading {url} into {path.parent}; it has {TIMEOUT} s to answer\n')
     content, end = bytearray(), time.monotonic() + DEADLINE
     with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-        size = int(response.headers['Content-Length'] or 0)
         while piece := response.read1(1 << 16):
             content += piece
             if time.monotonic() > end or len(content) > 10**8:
                 raise TimeoutError(f'sent more than 100 MB, or for over {DEADLINE} s')
-    if len(content) < size:
-        raise EOFError(f'sent only {len(content):,} of {size:,} bytes')
-
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f'{path.name}.*.part'):  # by a process that was killed just here
+    for old in path.parent.glob(f'{path.name}.*.part'):  # of a process that was killed just here
         with contextlib.suppress(OSError):  # another process is faster, or owns it
-            if time.time() - left.stat().st_mtime > 60:
-                left.unlink()
+            if time.time() - old.stat().st_mtime > 60:
+                old.unlink()
+    part = path.with_name(f'{path.name}.{time.time_ns()}.part')
     try:
         part.write_bytes(content)
-        digest = hashlib.sha256(_extract(part)).hexdigest() if path.name in SHA256 else None
+        digest = hashlib.sha256(_extract(part)).hexdigest()
         if sha256 and digest != sha256:
             raise ValueError("sent a file that is not MNIST's")
-        os.replace(part, path)
+        return str(part.replace(path))
     finally:
         part.unlink(missing_ok=True)
