@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -178,13 +179,19 @@ def test_what_the_text_says_of_the_tables():
     assert all(row == sorted(row, reverse=True) for row in damage[-2:])
 
 
-def test_snippet_with_a_run_of_ones_own(tmp_path):
+def test_snippets_with_a_run_of_ones_own(tmp_path):
     folder = copy_project(tmp_path / 'project')
-    flags = '--n_epochs', '1', '--data_dir', SAMPLE, '--log_dir', 'logs/mnist'
-    run = run_python('dae_mnist.py', *flags, cwd=folder)
+    shutil.copytree(SAMPLE, folder / 'MNIST_data', dirs_exist_ok=True)
+    run = run_python('dae_mnist.py', '--n_epochs', 1, '--log_dir', 'logs/mnist', cwd=folder)
     assert run.returncode == 0, run.stderr
-    snippet = run_python('-c', '\n'.join(PYTHON), cwd=folder)
-    assert snippet.stdout.strip() == re.search(r'print\(.*\)  # (.*)', PYTHON[0])[1], snippet.stderr
+    snippets = run_python('-c', '\n'.join(PYTHON), cwd=folder)
+    assert snippets.returncode == 0, snippets.stderr
+    shapes, *epochs, costs = snippets.stdout.splitlines()
+    assert shapes == re.search(r'print\(.*\)  # (.*)', PYTHON[0])[1]
+    first, second = printed_costs('\n'.join(epochs))
+    damaged, restored = map(float, costs.split())
+    assert second < first < printed_costs(run.stdout)[0] and restored < 0.8 * damaged
+    assert restored == pytest.approx(second / 2000, rel=0.05)  # another mask
     names = in_backticks(PROSE.split('beside a file for')[1].split('Ctrl-C stops')[0])
     for name in {name for name in names if name.endswith(('.png', '.npz'))}:
         assert (folder / 'logs' / 'mnist' / name).is_file()
