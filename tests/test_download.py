@@ -257,6 +257,7 @@ def test_a_bad_answer(server, tmp_path, behaviour, reason):
     url = f'{server.url}/{behaviour}/{TEST_LABELS}'
     message = failure(tmp_path / ('a long. name' * 20), url)  # it must not hide the reason
     assert f'({url}: ' in message and reason in message and len(message) < 800
+    assert 'good copy' not in message  # there is no file to replace
     assert server.sent < 1 << 27
 
 

@@ -242,6 +242,7 @@ DAMAGE = {  # name: (file, content, what the error says)
     'half a header': (TRAIN_IMAGES, gzip.compress(b'\0\0\x08\x03\0'), 'holds no images'),
     'wrong check sum': (TRAIN_IMAGES, flip(gzip_idx(X), -8), 'CRC check failed'),
     'wrong magic': (TRAIN_IMAGES, gzip_idx(X, magic=2052), 'holds no images'),
+    'wrong start': (TRAIN_IMAGES, gzip_idx(X, magic=0x01000803), 'holds no images'),
     'labels for images': (TEST_IMAGES, gzip_idx(Y), 'holds no images'),
     'images for labels': (TEST_LABELS, gzip_idx(X), 'holds no labels'),
     'promises more': (TRAIN_IMAGES, gzip_idx(X, shape=(41, 6, 5)), r'1200 into shape \(41,6,5'),
