@@ -34,7 +34,7 @@ import input_data
 mnist_width = 28
 n_visible = mnist_width * mnist_width  # an image is a row of pixels, from 0, black, to 1, white
 n_hidden = 500  # how many features there are to learn
-corruption_level = 0.3  # the probability that a pixel is destroyed: set to 0, the background
+corruption_level = 0.3  # the probability that a pixel is destroyed: it becomes 0, black
 batch_size = 128
 n_epochs = 100
 learning_rate = 0.02  # small: the cost is a sum, so its gradient grows with the batch
@@ -84,10 +84,10 @@ def train(sess, dae, trX, teX, rng, epochs, batch_size, corruption_level):
         # In the order of the file, without the last images, which fill no batch.
         for start in range(0, len(trX) - batch_size + 1, batch_size):
             input_ = trX[start:start + batch_size]
-            mask_np = rng.random_sample(input_.shape) < 1 - corruption_level  # like rng.binomial
+            mask_np = rng.random_sample(input_.shape) < 1 - corruption_level  # a faster binomial
             sess.run(dae.train_op, feed_dict={dae.X: input_, dae.mask: mask_np})
 
-        mask_np = rng.random_sample(teX.shape) < 1 - corruption_level
+        mask_np = rng.random_sample(teX.shape) < 1 - corruption_level  # for all test images
         yield i, sess.run(dae.cost, feed_dict={dae.X: teX, dae.mask: mask_np})
 
 
@@ -114,7 +114,7 @@ def load_data(data_dir):
         mnist = input_data.read_data_sets(folder / 'sample')
     trX, teX = mnist.train.images, mnist.test.images
     if trX.shape[1] != n_visible:
-        sys.exit(f'dae_mnist.py: images in {data_dir} have {trX.shape[1]} pixels, not 28 x 28')
+        sys.exit(f'dae_mnist.py: images in {data_dir or folder} of {trX.shape[1]} pixels, not 784')
     crc = zlib.crc32(teX, zlib.crc32(trX))  # the same data have the same, wherever they lie
     return trX, teX, {0xd26026c4: 'MNIST', 0xf9368f25: 'the sample'}.get(crc, hex(crc))
 
@@ -123,13 +123,13 @@ def parse(argv):
     """Return the flags in argv; a wrong one ends the script with one line and status 2."""
     def flag(name, low, high, text):
         def number(value):
-            if not low <= type(low)(value) <= high:
+            if not low <= float(value) <= high:
                 raise argparse.ArgumentTypeError(f'{value} is not from {low} to {high}')
             return type(low)(value)
         parser.add_argument(f'--{name}', type=number, default=globals().get(name),
                             help=f'{text} (%(default)s)')
 
-    parser = argparse.ArgumentParser('dae_mnist.py', argparse.SUPPRESS, allow_abbrev=False)
+    parser = argparse.ArgumentParser('dae_mnist.py', usage=argparse.SUPPRESS, allow_abbrev=False)
     flag('n_epochs', 1, 10**9, 'passes over the training images')
     flag('batch_size', 1, 10**9, 'images per step')
     flag('learning_rate', 1e-30, 1e38, 'length of a step per unit of gradient')
@@ -162,8 +162,8 @@ def write_pictures(log_dir, sess, dae, W, X, corruption_level):
     rows = np.concatenate([X, mask_np * X, Z])
     for name, images, columns in ('filters', filters.T, 25), ('reconstructions', rows, len(X)):
         tiles = images.reshape(-1, mnist_width, mnist_width).repeat(2, axis=1).repeat(2, axis=2)
-        tiles = np.pad(tiles, [(0, -len(tiles) % columns), (1, 1), (1, 1)])
-        grid = np.block([list(row) for row in tiles.reshape(-1, columns, *tiles.shape[1:])])
+        tiles = np.pad(tiles, [(0, -len(tiles) % columns), (1, 1), (1, 1)])  # fill the last row
+        grid = np.vstack([np.hstack(tiles[i:i + columns]) for i in range(0, len(tiles), columns)])
         png = sess.run(tf.image.encode_png(np.rint(255 * grid).astype(np.uint8)[..., np.newaxis]))
         part = log_dir / f'{name}.{os.getpid()}.part'
         part.write_bytes(png)
@@ -191,7 +191,7 @@ def main(argv=()):
     rng, weights = np.random.RandomState(args.seed), dict(W=dae.W, b=dae.b, b_prime=dae.b_prime)
     with tf.Session(graph=dae.graph) as sess:
         first, begin = len(kept['costs']), time.monotonic()
-        sess.run(dae.init_op, {w.initial_value: kept[name] for name, w in weights.items() if first})
+        sess.run(dae.init_op, {w.initial_value: kept[k] for k, w in weights.items() if k in kept})
         if first:
             rng.set_state(('MT19937', kept['rng'][:-1], kept['rng'][-1]))
         writer = tf.summary.FileWriter(str(log_dir), dae.graph, filename_suffix=f'.{first}')
@@ -211,8 +211,8 @@ def main(argv=()):
                 print(i, cost, flush=True)
                 left = (time.monotonic() - begin) / (i + 1 - first) * (args.n_epochs - i - 1)
                 say(f'{i + 1} of {args.n_epochs} epochs, {left:.0f} seconds left', end='')
-        if n := len(kept['costs']):
-            sess.run(dae.init_op, {w.initial_value: kept[name] for name, w in weights.items()})
+        if n := len(kept['costs']):  # after Ctrl-C, back to the last whole epoch
+            sess.run(dae.init_op, {w.initial_value: kept[k] for k, w in weights.items()})
             write_pictures(log_dir, sess, dae, kept['W'], teX[:10], args.corruption_level)
     say(f'{n} epochs on {data} are safe. To go on, give the same flags, or more --n_epochs, and '
         f'--log_dir {log_dir}. Their curve: tensorboard --logdir={shlex.quote(str(log_dir))}')
