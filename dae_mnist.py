@@ -114,7 +114,7 @@ def load_data(data_dir):
         mnist = input_data.read_data_sets(folder / 'sample')
     trX, teX = mnist.train.images, mnist.test.images
     if trX.shape[1] != n_visible:
-        sys.exit(f'dae_mnist.py: images in {data_dir or folder} of {trX.shape[1]} pixels, not 784')
+        sys.exit(f'dae_mnist.py: the images in {data_dir or folder} are not 28 x 28 pixels')
     crc = zlib.crc32(teX, zlib.crc32(trX))  # the same data have the same, wherever they lie
     return trX, teX, {0xd26026c4: 'MNIST', 0xf9368f25: 'the sample'}.get(crc, hex(crc))
 

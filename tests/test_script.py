@@ -175,7 +175,7 @@ def test_data_that_do_not_fit_end_the_run(tmp_path):
     refused(1, rf'dae_mnist.py: .*{TRAIN_IMAGES} could not be downloaded.*',
             '--data_dir', tmp_path / 'empty')
     small = write_set(tmp_path / 'small', random_set(rows=14, columns=14))
-    refused(1, rf'dae_mnist.py: images in {small} of 196 pixels, not 784',
+    refused(1, rf'dae_mnist.py: the images in {small} are not 28 x 28 pixels',
             '--data_dir', small)
     damaged = write_set(tmp_path / 'project' / 'MNIST_data', random_set())
     (damaged / TEST_LABELS).write_bytes((damaged / TEST_LABELS).read_bytes()[:-9])
