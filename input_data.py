@@ -45,7 +45,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     reshape: if true, images are [N, rows * columns]; else [N, rows, columns, 1].
     validation_size: how many of the first training images are set apart.
     seed: decides the order of `next_batch`; None for a new order in each run.
-    source_url: a folder on a server that has any such set; by default MIRRORS, which have MNIST.
+    source_url: a server's folder with any such set, of which missing files are downloaded.
 
     Raises TypeError for another dtype, OSError if a file cannot be downloaded or read, ValueError
     if what is there is damaged, not of one set, or too little for validation_size.
@@ -79,7 +79,7 @@ class DataSet:
         if dtype not in (np.float32, np.uint8):
             raise TypeError(f'dtype is {dtype}: it must be float32 or uint8.')
         if not fake_data:
-            if images.shape[:1] != labels.shape[:1] or reshape and images.shape[3:] != (1,):
+            if images.shape[:1] != labels.shape[:1] or (reshape and images.shape[3:] != (1,)):
                 raise ValueError(f'images {images.shape} and labels {labels.shape} do not fit')
             if reshape:
                 images = images.reshape(len(images), math.prod(images.shape[1:]))
@@ -160,7 +160,7 @@ def _read_idx(f, kind, dimensions, limit=256):
 
 
 def maybe_download(filename, work_directory, source_url=None):
-    """Return the path of a file in a folder, gzipped or not; download it if it is not there.
+    """Return the path of an IDX file in a folder, gzipped or not; download it if it is missing.
 
     source_url is the file's own address. Without one, MNIST's file is taken from the first of
     MIRRORS that has it, if the folder holds no other set. Raises what read_data_sets does.
@@ -169,17 +169,17 @@ def maybe_download(filename, work_directory, source_url=None):
     name = filename.removesuffix('.gz')
     if path := _find(folder, name):
         return str(path)
-    own = source_url and source_url != DEFAULT_SOURCE_URL + filename  # an address of the caller's
+    own = source_url and source_url != DEFAULT_SOURCE_URL + filename  # not the default
     for mnist_name in [] if own else SHA256:
         other = _find(folder, mnist_name)
         if other and hashlib.sha256(_extract(other)).hexdigest() != SHA256[mnist_name]:
-            raise ValueError(f"{folder} lacks {filename}, and {other} is not MNIST's: add its own")
+            raise ValueError(f"{folder} lacks {filename}, and {other} is not MNIST's: add its one")
     failures = []
     for url in [source_url] if own else [mirror + filename for mirror in MIRRORS]:
         try:
-            return _download(url, folder / filename, None if own else SHA256[name])
+            return _download(url, folder / filename, None if own else SHA256.get(name))
         except Exception as error:  # servers and disks fail in many ways
-            reason = str(error).replace(str(folder), '').partition('. ')[0]  # without advice
+            reason = str(error).replace(str(folder), 'the folder').partition('. ')[0]  # no advice
             failures.append(f'{url}: {reason!r:.200}')
     raise OSError(f'{filename} could not be downloaded ({"; ".join(failures)}). Put the four files '
                   f'into {folder} by hand, or name another folder.')
