@@ -27,7 +27,6 @@ FASHION = random_set(train=5100, test=20, rows=4, columns=4)  # stands for any o
 LABELS = FILES[TEST_LABELS]
 FIXED = {  # behaviour: status, announced length or None, body, for the file of test labels
     'missing': (404, len(PAGE), PAGE),
-    'forbidden': (403, len(PAGE), PAGE),
     'page': (200, len(PAGE), PAGE),
     'nothing': (200, 0, b''),
     'cut': (200, len(LABELS), LABELS[:-1]),
@@ -248,7 +247,7 @@ def test_mnist_and_strange_files_are_no_hindrance(server, tmp_path, plain):
 
 
 @pytest.mark.parametrize('behaviour, reason', [
-    ('missing', '404'), ('forbidden', '403'), ('page', 'holds no labels'),
+    ('missing', '404'), ('page', 'holds no labels'),
     ('nothing', 'is damaged'), ('cut', 'ended before the end-of-stream'),
     ('cut_without_length', 'ended before the end-of-stream'), ('bad_checksum', 'CRC'),
     ('wrong_kind', 'no labels'), ('circle', 'redirect'), ('hang_up', 'closed connection'),

@@ -1,44 +1,36 @@
 """Scripts written for TensorFlow 1 run with the loader copied beside them, and nothing else."""
 
-import json
 import shutil
 
-import pytest
-from helpers import NAMES, ROOT, SAMPLE, run_python
+from helpers import ROOT, SAMPLE, run_python
 
-# As such scripts were written; only the two lines that import are of today.
+# As such scripts were written; only the two lines that import, and what is asserted, are of today.
 SCRIPT = r'''
-import json
 import numpy as np
 import tensorflow.compat.v1 as tf
 import input_data
 from input_data import read_data_sets
 tf.disable_v2_behavior()
-results = {}
 
-
-def softmax(mnist, steps):
-    """The beginners' tutorial."""
-    x = tf.placeholder(tf.float32, [None, 784])
-    W = tf.Variable(tf.zeros([784, 10]))
-    b = tf.Variable(tf.zeros([10]))
-    y = tf.nn.softmax(tf.matmul(x, W) + b)
-    y_ = tf.placeholder(tf.float32, [None, 10])
-    cross_entropy = tf.reduce_mean(
-        -tf.reduce_sum(y_ * tf.log(tf.clip_by_value(y, 1e-10, 1.0)), reduction_indices=[1]))
-    train_step = tf.train.GradientDescentOptimizer(0.5).minimize(cross_entropy)
-    correct_prediction = tf.equal(tf.argmax(y, 1), tf.argmax(y_, 1))
-    accuracy = tf.reduce_mean(tf.cast(correct_prediction, tf.float32))
-    with tf.Session() as sess:
-        sess.run(tf.global_variables_initializer())
-        for i in range(steps):
-            batch_xs, batch_ys = mnist.train.next_batch(100)
-            sess.run(train_step, feed_dict={x: batch_xs, y_: batch_ys})
-        return float(sess.run(accuracy, {x: mnist.test.images, y_: mnist.test.labels}))
-
-
+# The beginners' tutorial.
 mnist = input_data.read_data_sets('MNIST_data', one_hot=True)
-results['softmax'] = softmax(mnist, 300), mnist.train.epochs_completed
+x = tf.placeholder(tf.float32, [None, 784])
+W = tf.Variable(tf.zeros([784, 10]))
+b = tf.Variable(tf.zeros([10]))
+y = tf.nn.softmax(tf.matmul(x, W) + b)
+y_ = tf.placeholder(tf.float32, [None, 10])
+cross_entropy = tf.reduce_mean(
+    -tf.reduce_sum(y_ * tf.log(tf.clip_by_value(y, 1e-10, 1.0)), reduction_indices=[1]))
+train_step = tf.train.GradientDescentOptimizer(0.5).minimize(cross_entropy)
+correct_prediction = tf.equal(tf.argmax(y, 1), tf.argmax(y_, 1))
+accuracy = tf.reduce_mean(tf.cast(correct_prediction, tf.float32))
+with tf.Session() as sess:
+    sess.run(tf.global_variables_initializer())
+    for i in range(300):
+        batch_xs, batch_ys = mnist.train.next_batch(100)
+        sess.run(train_step, feed_dict={x: batch_xs, y_: batch_ys})
+    assert sess.run(accuracy, {x: mnist.test.images, y_: mnist.test.labels}) > 0.85
+assert mnist.train.epochs_completed == 2
 
 # fully_connected_feed.py, with fake data to test it.
 data_sets = input_data.read_data_sets('no such folder', True)
@@ -53,8 +45,9 @@ with tf.Session() as sess:
     for step in range(data_sets.train.num_examples // 1000):
         images_feed, labels_feed = data_sets.train.next_batch(50, True)
         feed_dict = {images_placeholder: images_feed, labels_placeholder: labels_feed}
-        losses.append(float(sess.run([train_op, loss], feed_dict=feed_dict)[1]))
-results['fake'] = losses
+        losses.append(sess.run([train_op, loss], feed_dict=feed_dict)[1])
+assert len(losses) == 10 and abs(losses[0] - np.log(10)) < 1e-5
+assert losses == sorted(losses, reverse=True) and losses[-1] < 0.1  # always the same label
 
 # The front of a generator against a discriminator: images that keep their shape, in [-1, 1].
 mnist = read_data_sets('MNIST_data/', dtype=tf.float32, reshape=False, validation_size=0, seed=1)
@@ -63,17 +56,18 @@ mean = tf.reduce_mean(real)
 with tf.Session() as sess:
     for step in range(mnist.train.num_examples // 128):
         x = mnist.train.next_batch(128)[0] * 2 - 1
-    results['gan'] = list(x.shape), float(x.min()), float(x.max()), float(sess.run(mean, {real: x}))
+    assert x.shape == (128, 28, 28, 1) and (x.min(), x.max()) == (-1, 1)
+    assert -0.9 < sess.run(mean, {real: x}) < -0.5
 
-mnist = read_data_sets('MNIST_data', dtype=tf.uint8)
-results['uint8'] = str(mnist.train.images.dtype), int(mnist.train.images.max())
+images = read_data_sets('MNIST_data', dtype=tf.uint8).train.images
+assert images.dtype == np.uint8 and images.max() == 255
 for dtype in tf.float64, tf.int32, tf.string, tf.bfloat16:
     try:
         read_data_sets('MNIST_data', dtype=dtype)
-        results[dtype.name] = 'read'
+        print(dtype, 'was read')
     except TypeError:
-        results[dtype.name] = 'TypeError'
-print(json.dumps(results))
+        pass
+print('done')
 '''
 
 
@@ -81,21 +75,7 @@ def test_they_run(tmp_path):
     """In a folder that holds the script, the loader and the data."""
     (tmp_path / 'script.py').write_text(SCRIPT)
     shutil.copy(ROOT / 'input_data.py', tmp_path)
-    (tmp_path / 'MNIST_data').mkdir()
-    for name in NAMES:
-        shutil.copy(SAMPLE / name, tmp_path / 'MNIST_data')
-    done = run_python('script.py', cwd=tmp_path, CUDA_VISIBLE_DEVICES='-1',
-                      TF_CPP_MIN_LOG_LEVEL='3')
-    assert done.returncode == 0, done.stderr
+    shutil.copytree(SAMPLE, tmp_path / 'MNIST_data')
+    done = run_python('script.py', cwd=tmp_path, CUDA_VISIBLE_DEVICES='-1')
+    assert (done.returncode, done.stdout) == (0, 'done\n'), done.stderr
     assert not (tmp_path / 'no such folder').exists()
-    results = json.loads(done.stdout)  # nothing else may be there
-
-    accuracy, epochs = results['softmax']
-    assert accuracy > 0.85 and epochs == 2
-    losses = results['fake']
-    assert len(losses) == 10 and losses[0] == pytest.approx(2.302585, abs=1e-5)
-    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.1  # always the same label
-    shape, lowest, highest, mean = results['gan']
-    assert shape == [128, 28, 28, 1] and (lowest, highest) == (-1, 1) and -0.9 < mean < -0.5
-    assert results['uint8'] == ['uint8', 255]
-    assert {results[name] for name in ('float64', 'int32', 'string', 'bfloat16')} == {'TypeError'}
