@@ -72,16 +72,12 @@ def copy_project(folder):
 # The network in NumPy, in float64, from the equations
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
 def forward(X, mask, W, b, W_prime, b_prime):
     """Return the hidden code Y and the reconstruction Z."""
     X, mask, W, b, W_prime, b_prime = (
         np.asarray(a, np.float64) for a in (X, mask, W, b, W_prime, b_prime))
-    Y = sigmoid((mask * X) @ W + b)
-    return Y, sigmoid(Y @ W_prime + b_prime)
+    Y = 1 / (1 + np.exp(-((mask * X) @ W + b)))
+    return Y, 1 / (1 + np.exp(-(Y @ W_prime + b_prime)))
 
 
 def squared_error(X, mask, W, b, b_prime):
