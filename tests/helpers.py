@@ -101,6 +101,12 @@ def run_python(*args, cwd=None, **env):
                           text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=200)
 
 
+def start_python(*args, cwd=None):
+    """Start Python with these arguments; return the process, whose stdout is a pipe of text."""
+    return subprocess.Popen([sys.executable, *map(str, args)], cwd=cwd, env=environment(),
+                            text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
 def stderr_lines(text):
     """Return the lines of a stderr, without those that TensorFlow prints when it starts."""
     return [line for line in text.splitlines() if line and not STARTUP.match(line)]

@@ -1,42 +1,25 @@
 """With the same seed the plain listing and the script print the same text, digit for digit."""
 
 import re
-import subprocess
-import sys
 
 import pytest
-from helpers import ROOT, SAMPLE, environment
+from helpers import ROOT, SAMPLE, call_main, start_python
 
 
-def start(folder, program, *args):
-    """Start a program of the project in the folder, as a child that shares nothing with us."""
-    return subprocess.Popen([sys.executable, str(ROOT / program), *map(str, args)], cwd=folder,
-                            env=environment(), stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize('seed, n_epochs, data', [(1, 2, 'sample'), (20160318, 30, 'tiny')])
+def test_same_digits(seed, n_epochs, data, flags, current_folder):
+    folder = SAMPLE if data == 'sample' else flags[1]
+    listing = start_python(ROOT / 'tests' / 'listing.py', seed, n_epochs, folder)
+    run = call_main('--seed', seed, '--n_epochs', n_epochs, '--data_dir', folder)
+    assert run.out == listing.communicate(timeout=200)[0]
+    assert [line.split()[0] for line in run.out.splitlines()] == [str(i) for i in range(n_epochs)]
 
 
-def print_both(folder, seed, n_epochs, data, *flags):
-    """Run both programs side by side; return what each prints on stdout."""
-    children = [start(folder, 'tests/listing.py', seed, n_epochs, data),
-                start(folder, 'dae_mnist.py', '--seed', seed, '--n_epochs', n_epochs, *flags)]
-    texts = [child.communicate()[0] for child in children]
-    assert [child.returncode for child in children] == [0, 0]
-    return texts
-
-
-@pytest.mark.parametrize('seed', [0, 1, 20160318])
-def test_same_digits_on_the_sample(tmp_path, seed):
-    listing, script = print_both(tmp_path, seed, 3, SAMPLE, '--data_dir', SAMPLE)
-    assert re.fullmatch(r'0 \S+\n1 \S+\n2 \S+\n', listing)
+def test_same_digits_on_mnist_and_the_usual_costs(printed_on_mnist):
+    script, listing = printed_on_mnist
     assert script == listing
-
-
-def test_same_digits_on_mnist_and_the_usual_costs(tmp_path, real_mnist):
-    """The script finds MNIST by itself."""
-    listing, script = print_both(tmp_path, 42, 2, real_mnist)
-    assert script == listing
-    costs = [float(line.split()[1]) for line in script.splitlines()]
-    assert len(costs) == 2
-    assert 105_000 < costs[0] < 118_000 and 91_000 < costs[1] < 100_000
+    first, second = (float(line.split()[1]) for line in script.splitlines())
+    assert 105_000 < first < 118_000 and 91_000 < second < 100_000
 
 
 def test_the_listing_shares_no_code_with_the_script():

@@ -199,9 +199,8 @@ def test_snippets_with_a_run_of_ones_own(tmp_path):
     assert printed_costs(run.stdout)[0] == pytest.approx(number(sample[1]), rel=0.1)  # no seed
 
 
-def test_costs_on_mnist(real_mnist, tmp_path):
-    run = run_python(ROOT / 'dae_mnist.py', '--seed', 0, '--n_epochs', 2, cwd=tmp_path)
-    costs = printed_costs(run.stdout)
+def test_costs_on_mnist(printed_on_mnist):
+    costs = printed_costs(printed_on_mnist[0])
     assert printed_costs(OTHER[0])[:2] == pytest.approx(costs, rel=WITHIN)
     _, mnist, _ = table('epoch')
     assert [number(cell) for cell in mnist[1:3]] == pytest.approx(costs, rel=WITHIN)

@@ -5,7 +5,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from helpers import SAMPLE, call_main, forward, random_set, run_python, squared_error, write_set
+from helpers import ROOT, SAMPLE, forward, run_python, squared_error
 
 import dae_mnist
 import input_data
@@ -51,39 +51,22 @@ def masks_of(seed, level=0.3):
     return lambda shape: rng.binomial(1, 1 - level, shape)
 
 
-def check_epoch(calls, trX, teX, batch_size, mask_of):
-    """Check the steps and the test of one epoch: images in file order, a fresh mask for each."""
-    n_steps = len(trX) // batch_size
-    for k in range(n_steps):
-        step = next(calls)
-        assert step.fetches.type in ('NoOp', 'AssignVariableOp')
-        np.testing.assert_array_equal(step.images, trX[batch_size * k:batch_size * (k + 1)])
-        np.testing.assert_array_equal(step.mask, mask_of((batch_size, 784)))
-    test = next(calls)
-    assert test.fetches.shape == ()
-    np.testing.assert_array_equal(test.images, teX)
-    np.testing.assert_array_equal(test.mask, mask_of(teX.shape))
-    return n_steps
-
-
-def test_an_epoch_of_mnists_size(calls):
-    """429 steps of 128 images; the last 88 are left out; the masks are those of the listing."""
-    trX, teX = np.zeros((55000, 784), np.float32), np.zeros((10000, 784), np.float32)
-    trX[:, 0] = np.arange(55000) / 55000  # to tell the images apart
-    learn(trX, teX, seed=9)
-    recorded = iter(calls)
-    assert check_epoch(recorded, trX, teX, 128, masks_of(9)) == 429
-    assert next(recorded, None) is None
-
-
-@pytest.mark.parametrize('level', [0, 0.1, 0.45])
-def test_epochs_of_other_sizes_and_levels(calls, level):
-    """One stream of masks runs through all epochs, with the bits of the binomial distribution."""
+@pytest.mark.parametrize('level', [0, 0.3, 0.45])
+def test_the_steps_and_the_test_of_each_epoch(calls, level):
+    """Images come in file order, in whole batches, and one stream of masks runs through it all."""
     trX, teX = some_images(107, 30)
     learn(trX, teX, 3, 25, level, seed=10)
     recorded, mask_of = iter(calls), masks_of(10, level)
     for _ in range(3):
-        assert check_epoch(recorded, trX, teX, 25, mask_of) == 4
+        for start in 0, 25, 50, 75:
+            step = next(recorded)
+            assert step.fetches.type in ('NoOp', 'AssignVariableOp')
+            np.testing.assert_array_equal(step.images, trX[start:start + 25])
+            np.testing.assert_array_equal(step.mask, mask_of((25, 784)))
+        test = next(recorded)
+        assert test.fetches.shape == ()
+        np.testing.assert_array_equal(test.images, teX)
+        np.testing.assert_array_equal(test.mask, mask_of(teX.shape))
     assert next(recorded, None) is None
 
 
@@ -123,23 +106,13 @@ def test_a_seed_repeats_and_without_it_runs_differ():
     assert len({costs(None) for _ in range(3)}) == 3
 
 
-def test_defaults_are_what_the_constants_are_now(monkeypatch, tmp_path):
-    """A reader who sets a constant in a notebook gets it from the next main()."""
-    folder = write_set(tmp_path / 'data', random_set())
-    monkeypatch.setattr(dae_mnist, 'n_hidden', 7)
-    monkeypatch.setattr(dae_mnist, 'n_epochs', 2)
-    run = call_main('--data_dir', folder, '--log_dir', tmp_path / 'log')
-    assert run.learned.W.shape == (784, 7) and len(run.learned.costs) == 2
-
-
-def test_global_generators_and_the_default_graph_are_left_alone(tmp_path):
-    folder = write_set(tmp_path / 'data', random_set())
+def test_global_states_are_left_alone_on_import_and_by_a_run(flags, tmp_path):
     program = """if True:
-        import pickle, random, sys
+        import pickle, random, sys, warnings
         import numpy as np, tensorflow as tf
         def state():
             graph = tf.compat.v1.get_default_graph()
-            return pickle.dumps([random.getstate(), np.random.get_state(),
+            return pickle.dumps([random.getstate(), np.random.get_state(), len(warnings.filters),
                                  tf.executing_eagerly(), len(graph.get_operations())])
         random.seed(1), np.random.seed(1), tf.random.set_seed(1)
         before, draws = state(), [tf.random.uniform([3]).numpy().tolist() for _ in range(2)]
@@ -149,8 +122,7 @@ def test_global_generators_and_the_default_graph_are_left_alone(tmp_path):
         dae_mnist.main(sys.argv[1:])
         assert state() == before and tf.random.uniform([3]).numpy().tolist() == draws[1]
     """
-    flags = '--data_dir', folder, '--log_dir', tmp_path / 'log', '--n_epochs', 1, '--n_hidden', 3
-    child = run_python('-c', program, *flags, cwd=dae_mnist.__file__.rpartition('/')[0])
+    child = run_python('-c', program, *flags, '--log_dir', tmp_path, cwd=ROOT)
     assert child.returncode == 0, child.stderr
 
 
@@ -159,8 +131,8 @@ def test_noise_teaches_mending_and_features_that_recognise():
     sets = input_data.read_data_sets(SAMPLE, one_hot=True)
     trX, teX = sets.train.images, sets.test.images
     (_, noisy), (_, plain), (_, start) = (
-        learn(trX, teX, epochs, level=level, n_hidden=300, seed=0)
-        for level, epochs in ((0.3, 10), (0, 10), (0.3, 0)))
+        learn(trX, teX, epochs, batch_size=64, level=level, n_hidden=200, seed=0)
+        for level, epochs in ((0.3, 5), (0, 5), (0.3, 0)))
     mask = masks_of(5)(teX.shape)
     assert squared_error(teX, mask, *noisy) < 0.8 * squared_error(teX, mask, *plain)
     assert squared_error(teX, 1, *plain) < 0.8 * squared_error(teX, 1, *noisy)
