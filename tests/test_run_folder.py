@@ -1,8 +1,8 @@
 """What a run leaves in its folder, and how the next run goes on from there."""
 
 import os
-import shlex
 import signal
+import subprocess
 import time
 import warnings
 from pathlib import Path
@@ -14,16 +14,8 @@ from helpers import TEST_IMAGES, call_main, forward, random_set, write_set
 
 import dae_mnist
 
-N_EPOCHS, N_HIDDEN = 6, 9
-ODD_NAME = "it's [my] run* $HOME"
-
-
-@pytest.fixture(scope='module')
-def flags(tmp_path_factory):
-    """The flags of a short run, on a set of 256 training and 40 test images."""
-    folder = write_set(tmp_path_factory.mktemp('tiny') / 'data', random_set())
-    return ('--data_dir', folder, '--n_hidden', N_HIDDEN, '--seed', 3, '--batch_size', 64,
-            '--n_epochs', N_EPOCHS)
+pytestmark = pytest.mark.usefixtures('current_folder')
+N_EPOCHS, N_HIDDEN = 4, 9  # of the runs with `flags`
 
 
 @pytest.fixture(scope='module')
@@ -32,15 +24,6 @@ def undisturbed(flags, tmp_path_factory):
     run = call_main(*flags, '--log_dir', tmp_path_factory.mktemp('undisturbed'))
     run.folder = Path(run.err.split('--logdir=')[1].strip())
     return run
-
-
-@pytest.fixture(autouse=True)
-def current_folder(tmp_path, monkeypatch):
-    """Each test has a current folder of its own; and SIGINT is heard, as in a terminal."""
-    monkeypatch.chdir(tmp_path)
-    old = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, old)
 
 
 def learned(folder):
@@ -104,21 +87,20 @@ def test_a_run_leaves_these_files_and_no_other(undisturbed):
 def test_each_epoch_is_kept_and_logged_before_it_is_printed(flags, monkeypatch):
     seen = []
 
-    def look(i, cost, **_):
-        seen.append(i)
-        assert learned('run')['costs'][-1] == cost and len(learned('run')['costs']) == i + 1
-        assert logged('run')[-1] == (i, cost)
-    monkeypatch.setattr(dae_mnist, 'print', lambda *args, **kwargs: (
-        None if 'file' in kwargs else look(*args, **kwargs)), raising=False)
+    def look(*args, file=None, **_):
+        if file is None:
+            seen.append(args)
+            assert list(enumerate(learned('run')['costs'])) == logged('run') == seen
+    monkeypatch.setattr(dae_mnist, 'print', look, raising=False)
     assert call_main(*flags, '--log_dir', 'run').status == 0
-    assert seen == list(range(N_EPOCHS))
+    assert len(seen) == N_EPOCHS
 
 
-@pytest.mark.parametrize('folder', ['run', ODD_NAME])
+@pytest.mark.parametrize('folder', ['run', "it's [my] run* $HOME"])
 def test_going_on_gives_what_an_undisturbed_run_gives(flags, undisturbed, folder):
-    first = call_main(*flags, '--n_epochs', 4, '--log_dir', folder)
-    hint = shlex.split(first.err.partition(' Their curve: ')[2])
-    assert hint == ['tensorboard', f'--logdir={folder}']
+    first = call_main(*flags, '--n_epochs', 2, '--log_dir', folder)
+    stub = 'tensorboard() { printf "<%s>" "$@"; }\n' + first.err.partition(' Their curve: ')[2]
+    assert subprocess.check_output(['sh', '-c', stub], text=True) == f'<--logdir={folder}>'
     second = call_main(*flags, '--log_dir', folder)
     assert first.status == second.status == 0
     assert first.out + second.out == undisturbed.out and len(second.out.splitlines()) == 2
@@ -174,15 +156,22 @@ def test_a_damaged_or_foreign_file_is_refused_and_left(flags, undisturbed):
         assert content('run') == {path: damage}
 
 
-def test_ctrl_c_keeps_and_draws_the_last_finished_epoch(flags, undisturbed, monkeypatch):
+@pytest.mark.parametrize('interactive', [False, True])
+def test_ctrl_c_keeps_and_draws_the_last_finished_epoch(
+        flags, undisturbed, monkeypatch, interactive):
     with monkeypatch.context() as patch:
+        if interactive:
+            patch.setattr('sys.ps1', '>>> ', raising=False)
         interrupt_in_epoch(patch, 2)
         run = call_main(*flags, '--log_dir', 'run')
-    assert run.status == 130 and run.out == ''.join(undisturbed.out.splitlines(True)[:2])
+    assert run.status == (0 if interactive else 130)
+    assert run.out == ''.join(undisturbed.out.splitlines(True)[:2])
     assert run.err.splitlines()[-1].startswith('2 epochs on 0x')
     assert run.err.splitlines()[-1].endswith(
         ' are safe. To go on, give the same flags, or more --n_epochs, and --log_dir run. '
         'Their curve: tensorboard --logdir=run')
+    if interactive:
+        assert_same(run.learned._asdict(), learned('run'))
     call_main(*flags, '--n_epochs', 2, '--log_dir', 'two')
     for name in 'filters.png', 'reconstructions.png', 'learned.npz':
         assert Path('run', name).read_bytes() == Path('two', name).read_bytes()
@@ -197,14 +186,6 @@ def test_ctrl_c_in_the_first_epoch_leaves_nothing_learned(flags, monkeypatch):
     assert [path.name.split('.')[0] for path in Path('run').iterdir()] == ['events']
 
 
-def test_in_an_interactive_python_ctrl_c_ends_main_with_what_is_learned(flags, monkeypatch):
-    monkeypatch.setattr('sys.ps1', '>>> ', raising=False)
-    interrupt_in_epoch(monkeypatch, 2)
-    run = call_main(*flags, '--log_dir', 'run')
-    assert run.status == 0 and len(run.learned.costs) == 2
-    assert_same(run.learned._asdict(), learned('run'))
-
-
 def test_two_runs_started_in_the_same_second_have_folders_of_their_own(flags, monkeypatch):
     monkeypatch.setattr(time, 'strftime', lambda text, *_: text.replace('%', ''))
     runs = [call_main(*flags, '--n_epochs', 1) for _ in range(2)]
@@ -212,9 +193,9 @@ def test_two_runs_started_in_the_same_second_have_folders_of_their_own(flags, mo
     assert len(list(Path('logs').glob('*/learned.npz'))) == 2
 
 
-def test_ten_trainings_leave_no_descriptor_and_no_thread(flags):
+def test_thirty_trainings_leave_no_descriptor_and_no_thread(flags):
     counts = []
-    for i in range(12):
+    for i in range(30):
         call_main(*flags, '--n_epochs', 1, '--log_dir', f'run{i}')
         counts.append([len(os.listdir(f'/proc/self/{name}')) for name in ('fd', 'task')])
     assert counts[1] == counts[-1], counts
