@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import ROOT, copy_project, environment, random_set, stderr_lines, write_set
+from helpers import ROOT, copy_project, environment, stderr_lines
 
 # A program that starts TensorFlow once and then, for each line of JSON, a child that runs a script.
 SERVER = '''
@@ -58,12 +58,6 @@ def server():
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.stdin.close()
-
-
-@pytest.fixture(scope='module')
-def flags(tmp_path_factory):
-    folder = write_set(tmp_path_factory.mktemp('tiny') / 'data', random_set())
-    return ['--data_dir', folder, '--n_hidden', 9, '--seed', 3, '--batch_size', 32, '--n_epochs']
 
 
 @pytest.fixture
@@ -113,21 +107,19 @@ def learned(folder):
 
 def test_ctrl_c_on_a_terminal(start, flags, tmp_path):
     keyboard, device = os.openpty()
-    run = start(*flags, 10**6, '--log_dir', 'run', out=os.ttyname(device), err=os.ttyname(device))
+    terminal = os.ttyname(device)
+    run = start(*flags, '--n_epochs', 10**6, '--log_dir', 'run', out=terminal, err=terminal)
     text = ''
 
-    def read_until(pattern, times=1):
-        nonlocal text
-        while len(re.findall(pattern, text.replace('\r\033[K', '\n'))) < times:
-            assert select.select([keyboard], [], [], 60)[0], text
-            text += os.read(keyboard, 1 << 16).decode()
-    read_until(LINE, 3)
-    pressed = 0  # Python loses an interrupt that falls into a destructor: then press again
+    pressed = 0
     while '--logdir=run\r\n' not in text:
-        if time.monotonic() > pressed + 10:
+        assert select.select([keyboard], [], [], 60)[0], text
+        text += os.read(keyboard, 1 << 16).decode()
+        trained = len(re.findall(LINE, text.replace('\r\033[K', '\n'))) >= 3
+        # Python loses an interrupt that falls into a destructor: then press again.
+        if trained and time.monotonic() > pressed + 10:
             os.write(keyboard, b'\x03')
             pressed = time.monotonic()
-        text += os.read(keyboard, 1 << 16).decode()
     assert run.wait() == 130 and 'Traceback' not in text
     n = len(learned(tmp_path / 'run')['costs'])
     assert f'\r\033[K{n} epochs on' in text
@@ -137,7 +129,7 @@ def test_ctrl_c_on_a_terminal(start, flags, tmp_path):
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_digits(start, flags, tmp_path):
-    undisturbed = start(*flags, 100, '--log_dir', 'undisturbed')
+    undisturbed = start(*flags, '--n_epochs', 100, '--log_dir', 'undisturbed')
     assert undisturbed.wait() == 0 and len(lines(undisturbed)) == 100
     seed = random.randrange(10**6)
     print('seed of the kills:', seed)  # pytest shows it when the test fails
@@ -152,7 +144,8 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_digits(start, flags, tmp_pa
                 os.kill(os.getpid(), signal.SIGKILL)
         np.savez = kill_half_way'''
     for kill in ['starting', 'writing', *range(4), 'none']:
-        run = start(*flags, 100, '--log_dir', 'run', before=half if kill == 'writing' else '')
+        run = start(*flags, '--n_epochs', 100, '--log_dir', 'run',
+                    before=half if kill == 'writing' else '')
         if kill == 'starting':
             run.see('Training on')
         elif kill not in ('writing', 'none'):
@@ -177,30 +170,42 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_digits(start, flags, tmp_pa
 
 
 def test_two_processes_in_one_folder(start, flags, tmp_path):
-    runs = [start(*flags, 30, '--log_dir', 'run') for _ in range(2)]
-    for run in runs:
-        if run.wait():
-            assert run.status == 1 and 'Traceback' not in run.read()
-    assert len(learned(tmp_path / 'run')['costs']) == 30
-    assert {path.name.split('.')[0] for path in (tmp_path / 'run').iterdir()} == {
-        'events', 'filters', 'learned', 'reconstructions'}
-    assert not list((tmp_path / 'run').glob('*part*'))
+    """Both write each epoch at the same time, with other seeds: all that is kept is of one."""
+    together = """if True:
+        import glob, os, time, numpy as np
+        savez = np.savez
+        def save_beside_the_other(path, **arrays):
+            savez(path, **arrays)
+            epoch, limit = len(arrays['costs']), time.monotonic() + 20
+            open(f'{epoch}.{os.getpid()}', 'w').close()
+            while len(glob.glob(f'{epoch}.*')) < 2:
+                assert time.monotonic() < limit
+        np.savez = save_beside_the_other"""
+    runs = [start(*flags, '--n_epochs', 30, '--seed', seed, '--log_dir', 'run', before=together)
+            for seed in (3, 4)]
+    assert [run.wait() for run in runs] == [0, 0], [run.read() for run in runs]
+    kept = learned(tmp_path / 'run')
+    seed = int('--seed 4' in kept['flags'])
+    assert lines(runs[seed]) == [f'{i} {cost!s}' for i, cost in enumerate(kept['costs'])]
+    assert len(kept['costs']) == 30 and kept['W'].shape == (784, 9)
+    assert {path.name for path in (tmp_path / 'run').iterdir() if 'tfevents' not in path.name} == {
+        'filters.png', 'learned.npz', 'reconstructions.png'}
 
 
 def test_head_and_full_disks(start, flags, tmp_path):
     os.mkfifo(tmp_path / 'pipe')
-    run = start(*flags, 10**6, out=tmp_path / 'pipe', err=tmp_path / 'err')
+    run = start(*flags, '--n_epochs', 10**6, out=tmp_path / 'pipe', err=tmp_path / 'err')
     with open(tmp_path / 'pipe') as pipe:
         assert pipe.readline().startswith('0 ')
     run.wait()
     assert len(stderr_lines((tmp_path / 'err').read_text())) == 1  # Training on ...
-    run = start(*flags, 3, out='/dev/full')
+    run = start(*flags, out='/dev/full')
     assert run.wait() == 1
     assert stderr_lines(run.read())[1:] == ['dae_mnist.py: [Errno 28] No space left on device']
-    run = start(*flags, 3, err='/dev/full')
-    assert run.wait() == 0 and len(lines(run)) == 3
+    run = start(*flags, err='/dev/full')
+    assert run.wait() == 0 and len(lines(run)) == 4
     (tmp_path / 'file').write_text('mine')
-    run = start(*flags, 3, '--log_dir', 'file')
+    run = start(*flags, '--log_dir', 'file')
     assert run.wait() == 1 and (tmp_path / 'file').read_text() == 'mine'
     assert re.fullmatch(r"dae_mnist.py: .*File exists: 'file'", stderr_lines(run.read())[-1])
 
@@ -209,7 +214,7 @@ def test_a_mistake_in_an_edited_graph_keeps_its_traceback(start, flags, tmp_path
     project = copy_project(tmp_path / 'project')
     code = (project / 'dae_mnist.py').read_text()
     (project / 'dae_mnist.py').write_text(code.replace('W) + b)  # (2)', 'W) + b_prime)  # (2)'))
-    run = start(*flags, 3, script=project / 'dae_mnist.py')
+    run = start(*flags, script=project / 'dae_mnist.py')
     assert run.wait() == 1 and 'Traceback' in run.read() and 'W) + b_prime)' in run.read()
 
 
@@ -228,24 +233,42 @@ def test_ctrl_c_in_the_download_leaves_no_file(start, tmp_path):
     assert [path.name for path in (project / 'MNIST_data').iterdir()] == ['sample']
 
 
-def test_a_folder_that_cannot_be_written_leads_to_the_sample(start):
-    folder = Path(tempfile.mkdtemp())
-    good = folder / 'project' / 'MNIST_data' / 'sample'
-    try:
-        project = copy_project(folder / 'project')
-        for path in [folder, *project.rglob('*')]:
-            path.chmod(0o755)
-        (project / 'MNIST_data').chmod(0o555)
-        (folder / 'logs').mkdir()
-        (folder / 'logs').chmod(0o777)
-        run = start('--n_hidden', 1, '--n_epochs', 1, '--log_dir', folder / 'logs',
-                    script=project / 'dae_mnist.py', user=0 if os.getuid() else 65534,
-                    before='import input_data\n'  # the server sends what passes every check
-                           f'input_data.MIRRORS = [{good.as_uri()!r} + "/"]\n'
-                           'input_data.SHA256 = dict.fromkeys(input_data.SHA256)')
-        assert run.wait() == 0, run.read()
-        assert 'Permission denied' in run.read() and 'Training on the sample.' in run.read()
-        assert (folder / 'logs' / 'learned.npz').is_file()
-    finally:
-        (project / 'MNIST_data').chmod(0o755)
-        shutil.rmtree(folder)
+@pytest.fixture
+def start_without_rights(start):
+    """Start an ordinary user's run in a project whose MNIST_data cannot be written; also its path.
+
+    The server that is asked for MNIST sends what passes every check.
+    """
+    folder = Path(tempfile.mkdtemp())  # unlike pytest's, another user may look into it
+    data = copy_project(folder) / 'MNIST_data'
+    for path in [folder, *folder.rglob('*')]:
+        path.chmod(0o555)
+    before = f"""if True:
+        import input_data
+        input_data.MIRRORS = [{(data / 'sample').as_uri()!r} + '/']
+        input_data.SHA256 = dict.fromkeys(input_data.SHA256)"""
+    yield data, lambda *flags: start(
+        '--n_hidden', 1, '--n_epochs', 1, *flags, script=folder / 'dae_mnist.py', before=before,
+        user=0 if os.getuid() else 65534)
+    for path in folder, data, data / 'sample':
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_a_folder_that_cannot_be_written_leads_to_the_sample(start_without_rights):
+    data, start = start_without_rights
+    with tempfile.TemporaryDirectory() as logs:
+        os.chmod(logs, 0o777)
+        run = start('--log_dir', logs)
+        assert run.wait() == 0 and Path(logs, 'learned.npz').is_file(), run.read()
+    assert 'Permission denied' in run.read() and 'Training on the sample.' in run.read()
+
+
+@pytest.mark.parametrize('name', ['new', pytest.param('', marks=pytest.mark.xfail(
+    reason='TensorFlow raises a RuntimeError, which is not caught, where the folder exists'))])
+def test_a_log_dir_that_cannot_be_written_is_named(start_without_rights, name):
+    data, start = start_without_rights
+    run = start('--data_dir', data / 'sample', '--log_dir', data / name)
+    assert run.wait() == 1 and 'Traceback' not in run.read(), run.read()
+    *_, last = stderr_lines(run.read())
+    assert last.startswith('dae_mnist.py: ') and str(data / name) in last
