@@ -24,9 +24,6 @@ NAMES = TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = (
 STARTUP = re.compile(r'WARNING: All log messages|[IWE]\d{4} |\d{4}-\d\d-\d\d \S+: [IWE] ')
 
 
-# Data sets in MNIST's format
-
-
 def idx(array, magic=None, shape=None):
     """Return the bytes of an IDX file of a uint8 array; magic and shape may be false."""
     header = [magic or 2048 + array.ndim, *(shape or array.shape)]
@@ -69,11 +66,8 @@ def copy_project(folder):
     return folder
 
 
-# The network in NumPy, in float64, from the equations
-
-
 def forward(X, mask, W, b, W_prime, b_prime):
-    """Return the hidden code Y and the reconstruction Z."""
+    """Return the hidden code Y and the reconstruction Z, in float64, from the equations."""
     X, mask, W, b, W_prime, b_prime = (
         np.asarray(a, np.float64) for a in (X, mask, W, b, W_prime, b_prime))
     Y = 1 / (1 + np.exp(-((mask * X) @ W + b)))
@@ -83,9 +77,6 @@ def forward(X, mask, W, b, W_prime, b_prime):
 def squared_error(X, mask, W, b, b_prime):
     """Return the cost of all images X together, with tied weights."""
     return np.sum((X - forward(X, mask, W, b, W.T, b_prime)[1])**2)
-
-
-# Child processes
 
 
 def environment(**changes):
@@ -110,9 +101,6 @@ def start_python(*args, cwd=None):
 def stderr_lines(text):
     """Return the lines of a stderr, without those that TensorFlow prints when it starts."""
     return [line for line in text.splitlines() if line and not STARTUP.match(line)]
-
-
-# The script's main, called here
 
 
 def call_main(*flags, stdout=None, stderr=None):

@@ -22,7 +22,7 @@ from helpers import ROOT, copy_project, environment, stderr_lines
 
 # A program that starts TensorFlow once and then, for each line of JSON, a child that runs a script.
 SERVER = '''
-import json, os, runpy, secrets, signal, sys
+import json, os, runpy, secrets, sys
 import numpy.random, tensorflow.compat.v1
 for line in sys.stdin:
     task = json.loads(line)
@@ -35,14 +35,11 @@ for line in sys.stdin:
     os.setsid()  # the next terminal that it opens controls it
     os.chdir(task['folder'])
     for number, name in enumerate(task['streams']):
-        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT if '/pts/' in name else
-                        os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT), number)
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY), number)
     if task['user']:
         os.setgroups([]), os.setgid(task['user']), os.setuid(task['user'])
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in 'stdin', 'stdout', 'stderr':
-        setattr(sys, name, open(('stdin', 'stdout', 'stderr').index(name), 'r' if name == 'stdin'
-                                else 'w', closefd=False))
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, mode, closefd=False) for number, mode in enumerate('rww'))
     sys.argv = task['argv']
     sys.path[0] = os.path.dirname(sys.argv[0])
     exec(task['before'])
@@ -63,37 +60,36 @@ def server():
 @pytest.fixture
 def start(server, tmp_path):
     """Start the script with flags in a folder; what it prints goes to out and err, or elsewhere."""
-    pids = set()
+    runs = []
 
     def ask(**task):
         print(json.dumps(task), file=server.stdin, flush=True)
         return int(server.stdout.readline())
 
     def start_one(*flags, script=ROOT / 'dae_mnist.py', out=None, err=None, before='', user=0):
-        paths = out or tmp_path / f'out{len(pids)}', err or tmp_path / f'err{len(pids)}'
-        stdin = out if '/pts/' in str(out) else '/dev/null'
-        pids.add(pid := ask(folder=str(tmp_path), streams=[stdin, *map(str, paths)], user=user,
-                            before=before, argv=[str(script), *map(str, flags)]))
+        def read():
+            return ''.join(path.read_text() for path in paths if Path(path).is_file())
 
         def wait():
-            if pid in pids:
-                run.status = ask(wait=pid)
-                pids.remove(pid)
-                pids.add(-pid)
+            run.status = ask(wait=run.pid) if run.status is None else run.status
             return run.status
 
         def see(text, times=1):
             limit = time.monotonic() + 60
-            while len(re.findall(text, run.read())) < times:
-                assert time.monotonic() < limit, run.read()
+            while len(re.findall(text, read())) < times:
+                assert time.monotonic() < limit, read()
                 time.sleep(0.001)
-        run = SimpleNamespace(pid=pid, wait=wait, see=see, read=lambda: ''.join(
-            path.read_text() for path in paths if Path(path).is_file()))
+        paths = out or tmp_path / f'out{len(runs)}', err or tmp_path / f'err{len(runs)}'
+        stdin = out if '/pts/' in str(out) else '/dev/null'
+        pid = ask(folder=str(tmp_path), streams=[stdin, *map(str, paths)], user=user,
+                  before=before, argv=[str(script), *map(str, flags)])
+        runs.append(run := SimpleNamespace(pid=pid, status=None, read=read, wait=wait, see=see))
         return run
     yield start_one
-    for pid in [pid for pid in pids if pid > 0]:
-        os.kill(pid, signal.SIGKILL)
-        ask(wait=pid)
+    for run in runs:
+        if run.status is None:
+            os.kill(run.pid, signal.SIGKILL)
+            run.wait()
 
 
 def lines(run):

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -15,7 +16,6 @@ from helpers import TEST_IMAGES, call_main, forward, random_set, write_set
 import dae_mnist
 
 pytestmark = pytest.mark.usefixtures('current_folder')
-N_EPOCHS, N_HIDDEN = 4, 9  # of the runs with `flags`
 
 
 @pytest.fixture(scope='module')
@@ -79,7 +79,7 @@ def test_a_run_leaves_these_files_and_no_other(undisturbed):
     names = sorted(path.name for path in undisturbed.folder.iterdir())
     assert names[0].startswith('events.out.tfevents.')
     assert names[1:] == ['filters.png', 'learned.npz', 'reconstructions.png']
-    assert undisturbed.status == 0 and len(undisturbed.out.splitlines()) == N_EPOCHS
+    assert undisturbed.status == 0 and len(undisturbed.out.splitlines()) == 4
     assert logged(undisturbed.folder) == list(enumerate(undisturbed.learned.costs))
     assert_same(undisturbed.learned._asdict(), learned(undisturbed.folder))
 
@@ -93,7 +93,7 @@ def test_each_epoch_is_kept_and_logged_before_it_is_printed(flags, monkeypatch):
             assert list(enumerate(learned('run')['costs'])) == logged('run') == seen
     monkeypatch.setattr(dae_mnist, 'print', look, raising=False)
     assert call_main(*flags, '--log_dir', 'run').status == 0
-    assert len(seen) == N_EPOCHS
+    assert len(seen) == 4
 
 
 @pytest.mark.parametrize('folder', ['run', "it's [my] run* $HOME"])
@@ -113,9 +113,9 @@ def test_a_finished_run_draws_its_pictures_again(flags, undisturbed):
     before = content('run')
     for name in 'filters.png', 'reconstructions.png':
         (Path('run') / name).unlink()
-    for n_epochs in N_EPOCHS, 2:
+    for n_epochs in 4, 2:
         run = call_main(*flags, '--n_epochs', n_epochs, '--log_dir', 'run')
-        assert run.status == 0 and not run.out and f'\n{N_EPOCHS} epochs on ' in run.err
+        assert run.status == 0 and not run.out and '\n4 epochs on ' in run.err
         assert_same(run.learned._asdict(), learned('run'))
         after = content('run')
         assert all(after[path] == before[path] for path in before)
@@ -162,6 +162,7 @@ def test_ctrl_c_keeps_and_draws_the_last_finished_epoch(
     with monkeypatch.context() as patch:
         if interactive:
             patch.setattr('sys.ps1', '>>> ', raising=False)
+            patch.delitem(sys.modules, 'ipykernel', raising=False)  # from the notebooks' tests
         interrupt_in_epoch(patch, 2)
         run = call_main(*flags, '--log_dir', 'run')
     assert run.status == (0 if interactive else 130)
@@ -203,10 +204,10 @@ def test_thirty_trainings_leave_no_descriptor_and_no_thread(flags):
 
 def test_filters_are_the_columns_of_w_by_their_spread(undisturbed):
     W = undisturbed.learned.W.astype(np.float64)
-    order = sorted(range(N_HIDDEN), key=lambda j: -W[:, j].std())
-    assert order != list(range(N_HIDDEN))
+    order = sorted(range(9), key=lambda j: -W[:, j].std())
+    assert order != list(range(9))
     filters = tiles(undisturbed.folder / 'filters.png', 25)
-    assert len(filters) == 25 and not filters[N_HIDDEN:].any()
+    assert len(filters) == 25 and not filters[9:].any()
     for tile, j in zip(filters, order, strict=False):
         expected = 255 * (W[:, j] - W[:, j].min()) / (W[:, j].max() - W[:, j].min())
         assert abs(tile.ravel() - expected).max() < 0.51 and {tile.min(), tile.max()} == {0, 255}

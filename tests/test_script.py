@@ -123,11 +123,8 @@ def test_a_cost_that_is_not_finite_ends_the_run(flags):
     assert not list(Path('run').glob('learned*')) and not list(Path('run').glob('*.png'))
 
 
-def test_a_batch_above_the_set_is_refused(flags):
+def test_data_that_do_not_fit_end_the_run(flags, tmp_path):
     refused(2, 'dae_mnist.py: --batch_size is above 256, .*', *flags, '--batch_size', 257)
-
-
-def test_data_that_do_not_fit_end_the_run(tmp_path):
     (tmp_path / 'empty').mkdir()
     refused(1, rf'dae_mnist.py: .*{TRAIN_IMAGES} could not be downloaded.*',
             '--data_dir', tmp_path / 'empty')
