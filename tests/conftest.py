@@ -20,10 +20,8 @@ def real_mnist():
     """
     missing = [name for name in NAMES if not (DATA / name).is_file()]
     if missing:
-        message = f'{DATA} lacks {", ".join(missing)}'
-        if os.environ.get('REQUIRE_MNIST') == '1':
-            pytest.fail(message)
-        pytest.skip(message)
+        stop = pytest.fail if os.environ.get('REQUIRE_MNIST') == '1' else pytest.skip
+        stop(f'{DATA} lacks {", ".join(missing)}')
     return DATA
 
 
@@ -47,7 +45,6 @@ def flags(tmp_path_factory):
 
 
 @pytest.fixture
-def current_folder(tmp_path, monkeypatch):
-    """An empty current folder."""
-    (tmp_path / 'here').mkdir()
-    monkeypatch.chdir(tmp_path / 'here')
+def current_folder(tmp_path_factory, monkeypatch):
+    """Each test that asks for it has a current folder of its own, empty."""
+    monkeypatch.chdir(tmp_path_factory.mktemp('here'))

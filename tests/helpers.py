@@ -92,6 +92,12 @@ def run_python(*args, cwd=None, **env):
                           text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=200)
 
 
+def learned(folder):
+    """Return {name: array} of a run's learned.npz, read without pickles."""
+    with np.load(Path(folder) / 'learned.npz', allow_pickle=False) as file:
+        return dict(file)
+
+
 def start_python(*args, cwd=None):
     """Start Python with these arguments; return the process, whose stdout is a pipe of text."""
     return subprocess.Popen([sys.executable, *map(str, args)], cwd=cwd, env=environment(),

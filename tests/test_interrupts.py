@@ -1,6 +1,5 @@
 """The script as a process of its own: Ctrl-C, kills, two at once, full disks, other users."""
 
-import contextlib
 import json
 import os
 import random
@@ -8,7 +7,6 @@ import re
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import ROOT, copy_project, environment, stderr_lines
+from helpers import ROOT, copy_project, environment, learned, stderr_lines
 
 # A program that starts TensorFlow once and then, for each line of JSON, a child that runs a script.
 SERVER = '''
@@ -94,11 +92,6 @@ def start(server, tmp_path):
 
 def lines(run):
     return re.findall(LINE, run.read())
-
-
-def learned(folder):
-    with np.load(folder / 'learned.npz') as file:
-        return dict(file)
 
 
 def test_ctrl_c_on_a_terminal(start, flags, tmp_path):
@@ -214,19 +207,11 @@ def test_a_mistake_in_an_edited_graph_keeps_its_traceback(start, flags, tmp_path
     assert run.wait() == 1 and 'Traceback' in run.read() and 'W) + b_prime)' in run.read()
 
 
-def test_ctrl_c_in_the_download_leaves_no_file(start, tmp_path):
-    project = copy_project(tmp_path / 'project')
-    with socket.create_server(('127.0.0.1', 0)) as silent:
-        run = start(script=project / 'dae_mnist.py', before='import input_data\n'
-                    f'input_data.MIRRORS = ["http://127.0.0.1:{silent.getsockname()[1]}/"]')
-        silent.settimeout(60)
-        with contextlib.closing(silent.accept()[0]) as connection:
-            connection.recv(9)
-            os.kill(run.pid, signal.SIGINT)
-            assert run.wait() == 130
-    (said,) = stderr_lines(run.read())
-    assert said.startswith('Downloading ')
-    assert [path.name for path in (project / 'MNIST_data').iterdir()] == ['sample']
+def test_ctrl_c_while_the_data_are_loaded(start, tmp_path):
+    run = start(before='import input_data, signal\n'
+                'input_data.read_data_sets = lambda *_: signal.raise_signal(signal.SIGINT)')
+    assert run.wait() == 130 and not stderr_lines(run.read())
+    assert {path.name for path in tmp_path.iterdir()} == {'out0', 'err0'}
 
 
 @pytest.fixture

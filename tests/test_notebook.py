@@ -139,21 +139,15 @@ def train(*args):
                r'^0 \d+\.\d+$', (project / 'seen').touch), 2)
 
 
-@pytest.mark.parametrize('given, count', [('', 3), ("--n_epochs 2 --seed 7 --n_hidden 9", 2)])
-def test_magic_run(given, count, run):
+@pytest.mark.parametrize('cell, count, n_hidden', [
+    ('%run dae_mnist.py', 3, 20), ('%run dae_mnist.py --n_epochs 2 --seed 7 --n_hidden 9', 2, 9),
+    ('from dae_mnist import main; learned = main()', 3, 20)])
+def test_run_or_imported(cell, count, n_hidden, run):
     run('%reset -f')
-    lines = epochs(run(f'%run dae_mnist.py {given}'), count)
+    lines = epochs(run(cell), count)
     shapes, *costs = run(ABOUT).out.splitlines()
-    assert costs == lines and f'(784, {9 if given else 20})' in shapes
+    assert costs == lines and f'(784, {n_hidden})' in shapes
     assert epochs(run('learned = main()'), 3)
-
-
-def test_imported(run):
-    run('%reset -f')
-    run('import dae_mnist')
-    epochs(run('learned = dae_mnist.main()'), 3)
-    lines = epochs(run("learned = dae_mnist.main(['--n_epochs', '1', '--seed', '7'])"), 1)
-    assert run(ABOUT).out.splitlines()[1:] == lines
 
 
 def test_interrupted(run, project):

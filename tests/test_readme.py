@@ -26,6 +26,7 @@ PROSE = re.sub(r'^```.*?^```$', '', README, flags=re.S | re.M)
 LINKS = re.findall(r'(!?)\[[^]]*\]\(([^)\s]+)\)', PROSE)
 ONLY_2016 = ('import tensorflow as tf', 'tf.initialize_all_variables()',
              'tensorflow.examples.tutorials.mnist')  # what the listing in tests/ had to write anew
+DEFAULTS = {f'--{name}': value for name, value in vars(dae_mnist.parse([])).items()}
 WITHIN = 0.01  # processors may differ in the digits of a cost, by no more than this share
 
 
@@ -51,11 +52,6 @@ def printed_costs(text):
     rows = [line.split() for line in text.splitlines()]
     assert rows and [row[0] for row in rows] == [str(i) for i in range(len(rows))]
     return [float(cost) for _, cost in rows]
-
-
-def defaults():
-    """Return {flag: default} of the script."""
-    return {f'--{name}': value for name, value in vars(dae_mnist.parse([])).items()}
 
 
 def test_it_is_short_and_its_blocks_are_of_the_kinds_that_are_tested():
@@ -106,40 +102,33 @@ def test_porting_table():
 
 def test_table_of_flags():
     rows = table('flag')[1:]
-    assert [flag.strip('`') for flag, _, _ in rows] == list(defaults())
+    assert [flag.strip('`') for flag, _, _ in rows] == list(DEFAULTS)
     for flag, default, _ in rows:
-        value = defaults()[flag.strip('`')]
+        value = DEFAULTS[flag.strip('`')]
         assert default == str(value) if value is not None else not default.isdigit()
 
 
-def test_flags_and_calls_that_are_mentioned_are_accepted():
+def test_flags_calls_and_names_that_are_mentioned_exist():
     mentioned = set(re.findall(r'--[a-z][\w-]*', README))
     benchmark = re.findall(r"'(--\w+)'", (ROOT / 'tests' / 'benchmark.py').read_text())
-    assert mentioned <= {*defaults(), *benchmark, '--logdir'}  # the last is TensorBoard's
+    assert mentioned <= {*DEFAULTS, *benchmark, '--logdir'}  # the last is TensorBoard's
     texts = [*in_backticks(PROSE), *''.join(SHELL).splitlines()]
     commands = [text.split('.py ')[1].split() for text in texts if 'dae_mnist.py --' in text]
     calls = [ast.literal_eval(text.split('main(')[1][:-1]) for text in texts if "main(['" in text]
     assert commands and calls
     for flags in commands + calls:
         dae_mnist.parse(flags)
-
-
-def test_names_of_the_modules_that_are_mentioned_exist():
     found = re.findall(r'\b(dae_mnist|input_data)\.(?!py\b)(\w+)', README)
     assert found and all(hasattr(sys.modules[module], name) for module, name in found)
 
 
-def test_links_lead_somewhere():
+def test_links_lead_somewhere_and_to_every_file_at_the_top():
     assert PROSE.count('](') == len(LINKS)
     for _, target in LINKS:
         assert target.startswith(('http://', 'https://')) or (ROOT / target).exists(), target
-
-
-def test_list_of_files_is_complete():
     tracked = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True).stdout
     tops = {name.split('/')[0] for name in tracked.splitlines() if not name.startswith('.')}
-    listed = {target for _, target in LINKS if '/' not in target}
-    assert tops - {'README.md'} <= listed
+    assert tops - {'README.md'} <= {target for _, target in LINKS}
 
 
 def test_pictures_are_all_used_and_load_fast():
@@ -159,13 +148,10 @@ def test_versions_agree_with_the_requirements():
     assert versions[0] == oldest and [line for line in lines if line == 'numpy']
 
 
-def test_means_lie_in_their_ranges():
+def test_means_lie_in_their_ranges_and_are_as_the_text_says():
     cells = re.findall(r'([\d.]+) \(([\d.]+) to ([\d.]+)\)', README)
     assert len(cells) > 25
     assert all(float(low) <= float(mean) <= float(high) for mean, low, high in cells)
-
-
-def test_what_the_text_says_of_the_tables():
     mending = [[float(cell.split()[0]) for cell in row[1:]] for row in table('destroyed')[1:]]
     assert np.argmin(np.array(mending)[:, :3], axis=1).tolist() == [0, 1, 2]
     labels = [[float(cell.split()[0]) for cell in row[1:]] for row in table('labelled images')[1:]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from helpers import TEST_IMAGES, call_main, forward, random_set, write_set
+from helpers import TEST_IMAGES, call_main, forward, learned, random_set, write_set
 
 import dae_mnist
 
@@ -24,12 +24,6 @@ def undisturbed(flags, tmp_path_factory):
     run = call_main(*flags, '--log_dir', tmp_path_factory.mktemp('undisturbed'))
     run.folder = Path(run.err.split('--logdir=')[1].strip())
     return run
-
-
-def learned(folder):
-    """Return {name: array} of a folder's learned.npz, read without pickles."""
-    with np.load(Path(folder) / 'learned.npz', allow_pickle=False) as file:
-        return dict(file)
 
 
 def assert_same(kept, expected):
@@ -73,15 +67,6 @@ def interrupt_in_epoch(monkeypatch, epoch):
                 signal.raise_signal(signal.SIGINT)
             yield i, cost
     monkeypatch.setattr(dae_mnist, 'train', interrupted)
-
-
-def test_a_run_leaves_these_files_and_no_other(undisturbed):
-    names = sorted(path.name for path in undisturbed.folder.iterdir())
-    assert names[0].startswith('events.out.tfevents.')
-    assert names[1:] == ['filters.png', 'learned.npz', 'reconstructions.png']
-    assert undisturbed.status == 0 and len(undisturbed.out.splitlines()) == 4
-    assert logged(undisturbed.folder) == list(enumerate(undisturbed.learned.costs))
-    assert_same(undisturbed.learned._asdict(), learned(undisturbed.folder))
 
 
 def test_each_epoch_is_kept_and_logged_before_it_is_printed(flags, monkeypatch):
@@ -167,10 +152,7 @@ def test_ctrl_c_keeps_and_draws_the_last_finished_epoch(
         run = call_main(*flags, '--log_dir', 'run')
     assert run.status == (0 if interactive else 130)
     assert run.out == ''.join(undisturbed.out.splitlines(True)[:2])
-    assert run.err.splitlines()[-1].startswith('2 epochs on 0x')
-    assert run.err.splitlines()[-1].endswith(
-        ' are safe. To go on, give the same flags, or more --n_epochs, and --log_dir run. '
-        'Their curve: tensorboard --logdir=run')
+    assert '\n2 epochs on 0x' in run.err and run.err.endswith('tensorboard --logdir=run\n')
     if interactive:
         assert_same(run.learned._asdict(), learned('run'))
     call_main(*flags, '--n_epochs', 2, '--log_dir', 'two')

@@ -18,16 +18,11 @@ def read_all(folder):
 
 
 def nearest(images, labels, queries):
-    """Label the queries by their 3 nearest images; among three labels the nearest decides."""
+    """Label the queries by the nearest image of each."""
     images, queries = (x.reshape(len(x), -1).astype(np.float32) / 255 for x in (images, queries))
-    found = []
-    for some in np.array_split(queries, -(-len(queries) // 1000)):
-        distance = (images ** 2).sum(axis=1) - 2 * some @ images.T  # less |query|^2: same order
-        order = np.argpartition(distance, 3, axis=1)[:, :3]
-        closest = np.argsort(np.take_along_axis(distance, order, axis=1), axis=1)
-        first, second, third = labels[np.take_along_axis(order, closest, axis=1)].T
-        found.append(np.where(second == third, second, first))
-    return np.concatenate(found)
+    sizes = (images ** 2).sum(axis=1)  # less 2 * product, in the order of the squared distances
+    return labels[np.concatenate([(sizes - 2 * some @ images.T).argmin(axis=1)
+                                  for some in np.array_split(queries, 10)])]
 
 
 @pytest.fixture(scope='module')

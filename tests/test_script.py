@@ -25,11 +25,6 @@ LIMITS = {'n_hidden': ('1', '1000000', '0', '1000001', '9.5', 'nine', ''),
           'seed': ('0', '4294967295', '-1', '4294967296', '1.5', 'None')}
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
 @pytest.fixture(autouse=True)
 def no_network(current_folder, tmp_path, monkeypatch):
     """Each test has a current folder of its own, a project without MNIST, and no network."""
@@ -96,7 +91,8 @@ def test_stdout_has_costs_and_stderr_the_folder_twice_and_the_data(flags):
 
 
 def test_a_terminal_shows_progress_and_nothing_of_it_stays(flags):
-    terminal = Terminal()
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
     run = call_main(*flags, stdout=terminal, stderr=terminal)
     for i in range(4):
         assert re.search(rf'\n\r\033\[K{i + 1} of 4 epochs, \d+ seconds left', run.out)

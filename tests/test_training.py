@@ -98,14 +98,6 @@ def test_yielded_costs_are_those_of_the_weights_and_of_the_clean_test_images(cap
     assert capsys.readouterr() == ('', '')  # it yields, and prints nothing
 
 
-def test_a_seed_repeats_and_without_it_runs_differ():
-    def costs(seed):
-        return str(learn(*some_images(200, 10), 2, seed=seed)[0])
-
-    assert costs(3) == costs(3) != costs(4)
-    assert len({costs(None) for _ in range(3)}) == 3
-
-
 def test_global_states_are_left_alone_on_import_and_by_a_run(flags, tmp_path):
     program = """if True:
         import pickle, random, sys, warnings
