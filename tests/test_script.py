@@ -4,8 +4,8 @@ import io
 import re
 import subprocess
 import sys
-import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +104,8 @@ def test_a_terminal_shows_progress_and_nothing_of_it_stays(flags):
 
 
 def test_main_works_in_a_thread(flags):
-    results = []
-    thread = threading.Thread(target=lambda: results.append(dae_mnist.main(map(str, flags))))
-    thread.start()
-    thread.join(60)
-    assert len(results[0].costs) == 4
+    with ThreadPoolExecutor() as pool:
+        assert len(pool.submit(dae_mnist.main, map(str, flags)).result(60).costs) == 4
 
 
 def test_a_cost_that_is_not_finite_ends_the_run(flags):
