@@ -81,8 +81,7 @@ def train(sess, dae, trX, teX, rng, epochs, batch_size, corruption_level):
     if not 0 < batch_size <= len(trX):
         raise ValueError(f'batch_size is {batch_size}, but there are {len(trX)} training images')
     for i in epochs:
-        # In the order of the file, without the last images, which fill no batch.
-        for start in range(0, len(trX) - batch_size + 1, batch_size):
+        for start in range(0, len(trX) - batch_size + 1, batch_size):  # whole batches, in order
             input_ = trX[start:start + batch_size]
             mask_np = rng.random_sample(input_.shape) < 1 - corruption_level  # a faster binomial
             sess.run(dae.train_op, feed_dict={dae.X: input_, dae.mask: mask_np})
@@ -186,6 +185,7 @@ def main(argv=()):
              if name not in ('n_epochs', 'log_dir')]
     kept = load(path, flags) if path.exists() else {'costs': np.zeros(0, np.float32)}
     log_dir.mkdir(parents=True, exist_ok=True)
+    os.access(log_dir, os.W_OK) or sys.exit(f'dae_mnist.py: {log_dir} cannot be written')
     say(f'Training on {data}. What is learned goes to {log_dir}.')
     dae = build_graph(args.n_hidden, args.learning_rate, args.seed)
     rng, weights = np.random.RandomState(args.seed), dict(W=dae.W, b=dae.b, b_prime=dae.b_prime)

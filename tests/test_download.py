@@ -195,8 +195,7 @@ def test_mirrors_are_tried_in_order(server, tmp_path, monkeypatch):
     assert holds(tmp_path, [TEST_LABELS])
 
 
-@pytest.mark.parametrize('source_url', ['', None, input_data.DEFAULT_SOURCE_URL,
-                                        input_data.DEFAULT_SOURCE_URL.rstrip('/')])
+@pytest.mark.parametrize('source_url', ['', None, input_data.DEFAULT_SOURCE_URL.rstrip('/')])
 def test_no_address_means_the_mirrors(server, tmp_path, source_url):
     input_data.read_data_sets(tmp_path, source_url=source_url)
     assert holds(tmp_path) and len(server.asked) == 4

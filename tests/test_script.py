@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import (
-    ROOT, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, call_main, copy_project, environment, random_set,
-    stderr_lines, write_set)
+    ROOT, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, call_main, copy_project, environment, learned,
+    random_set, stderr_lines, write_set)
 
 import dae_mnist
 import input_data
@@ -26,9 +26,8 @@ LIMITS = {'n_hidden': ('1', '1000000', '0', '1000001', '9.5', 'nine', ''),
 
 
 @pytest.fixture(autouse=True)
-def no_network(current_folder, tmp_path, monkeypatch):
-    """Each test has a current folder of its own, a project without MNIST, and no network."""
-    monkeypatch.setattr(input_data, 'MIRRORS', ['http://127.0.0.1:9/'])
+def no_mnist(current_folder, tmp_path, monkeypatch):
+    """Each test has a current folder of its own, and a project without MNIST."""
     monkeypatch.setattr(input_data, '__file__', str(tmp_path / 'project' / 'input_data.py'))
 
 
@@ -68,8 +67,7 @@ def test_help_names_every_flag_and_its_default(monkeypatch):
     run = call_main('--help')
     assert run.status == 0 and not run.err
     for name in LIMITS:
-        default = getattr(dae_mnist, name, None)
-        assert re.search(rf'--{name} [^(]*\({default}\)', run.out)
+        assert re.search(rf'--{name} [^(]*\({getattr(dae_mnist, name, None)}\)', run.out)
 
 
 def test_stdout_has_costs_and_stderr_the_folder_twice_and_the_data(flags):
@@ -83,10 +81,9 @@ def test_stdout_has_costs_and_stderr_the_folder_twice_and_the_data(flags):
         f'4 epochs on {data} are safe. To go on, give the same flags, or more --n_epochs, and '
         f'--log_dir {folder}. Their curve: tensorboard --logdir={folder}']
     assert run.out.splitlines() == [f'{i} {cost!s}' for i, cost in enumerate(run.learned.costs)]
-    with np.load(folder / 'learned.npz') as kept:
-        for name in 'W', 'b', 'b_prime', 'costs':
-            np.testing.assert_array_equal(getattr(run.learned, name), kept[name])
-            assert kept[name].dtype == np.float32
+    for name in 'W', 'b', 'b_prime', 'costs':
+        np.testing.assert_array_equal(getattr(run.learned, name), learned(folder)[name])
+        assert learned(folder)[name].dtype == np.float32
     assert run.learned.W.shape == (784, 9) and len(run.learned.costs) == 4
 
 
@@ -143,8 +140,8 @@ def test_without_mnist_it_trains_on_the_sample(tmp_path, empty):
 
 
 def test_mnist_is_known_by_what_it_holds(real_mnist):
-    assert [dae_mnist.load_data(real_mnist)[2], dae_mnist.load_data(real_mnist / 'sample')[2]] == [
-        'MNIST', 'the sample']
+    names = [dae_mnist.load_data(folder)[2] for folder in (real_mnist, real_mnist / 'sample')]
+    assert names == ['MNIST', 'the sample']
 
 
 def test_a_tilde_is_the_home_in_both_folders(tmp_path, monkeypatch):
@@ -154,12 +151,6 @@ def test_a_tilde_is_the_home_in_both_folders(tmp_path, monkeypatch):
                     '--n_epochs', 1)
     assert run.status == 0 and (tmp_path / 'run' / 'learned.npz').is_file()
     assert not list(Path().iterdir())
-
-
-def test_optimized_python_runs_it_too(flags):
-    code = compile((ROOT / 'dae_mnist.py').read_text(), 'dae_mnist.py', 'exec', optimize=2)
-    exec(code, script := {'__name__': 'optimized'})  # as python -OO, but compiles nothing else
-    assert len(script['main'](map(str, flags)).costs) == 4
 
 
 def test_closed_streams_and_a_folder_that_ascii_cannot_write(flags):
@@ -177,7 +168,6 @@ def test_closed_streams_and_a_folder_that_ascii_cannot_write(flags):
     expected = call_main(*flags)
     assert costs == expected.out
     for folder in closed:
-        with np.load(Path(folder) / 'learned.npz') as kept:
-            np.testing.assert_array_equal(kept['W'], expected.learned.W)
+        np.testing.assert_array_equal(learned(folder)['W'], expected.learned.W)
         assert sorted(path.name for path in Path(folder).iterdir() if 'tfevents' not in path.name
                       ) == ['filters.png', 'learned.npz', 'reconstructions.png']
