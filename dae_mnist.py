@@ -135,7 +135,7 @@ def parse(argv):
     flag('corruption_level', 0., 0.999, 'probability that a pixel is destroyed')
     flag('n_hidden', 1, 10**6, 'hidden units')
     flag('seed', 0, 2**32 - 1, 'makes a run repeatable')
-    parser.add_argument('--data_dir', type=os.path.expanduser, help='of the images (MNIST_data)')
+    parser.add_argument('--data_dir', help='of the images (MNIST_data)')
     parser.add_argument('--log_dir', type=os.path.expanduser, help='of the results (new, in logs)')
     return parser.parse_args(argv)
 

@@ -1,6 +1,7 @@
 """What a run leaves in its folder, and how the next run goes on from there."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,7 +87,8 @@ def test_going_on_gives_what_an_undisturbed_run_gives(flags, undisturbed, folder
     first = call_main(*flags, '--n_epochs', 2, '--log_dir', folder)
     stub = 'tensorboard() { printf "<%s>" "$@"; }\n' + first.err.partition(' Their curve: ')[2]
     assert subprocess.check_output(['sh', '-c', stub], text=True) == f'<--logdir={folder}>'
-    second = call_main(*flags, '--log_dir', folder)
+    shutil.copytree(flags[1], 'moved')  # data are known by what they hold
+    second = call_main(*flags, '--data_dir', 'moved', '--log_dir', folder)
     assert first.status == second.status == 0
     assert first.out + second.out == undisturbed.out and len(second.out.splitlines()) == 2
     assert_same(learned(folder), learned(undisturbed.folder))

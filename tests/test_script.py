@@ -114,16 +114,15 @@ def test_a_cost_that_is_not_finite_ends_the_run(flags):
 
 
 def test_data_that_do_not_fit_end_the_run(flags, tmp_path):
+    copy_project(tmp_path / 'project')  # has the sample, which must not be taken
     refused(2, 'dae_mnist.py: --batch_size is above 256, .*', *flags, '--batch_size', 257)
-    (tmp_path / 'empty').mkdir()
     refused(1, rf'dae_mnist.py: .*{TRAIN_IMAGES} could not be downloaded.*',
-            '--data_dir', tmp_path / 'empty')
+            '--data_dir', tmp_path / 'none')
     small = write_set(tmp_path / 'small', random_set(rows=14, columns=14))
-    refused(1, rf'dae_mnist.py: the images in {small} are not 28 x 28 pixels',
-            '--data_dir', small)
+    refused(1, f'dae_mnist.py: the images in {small} are not 28 x 28 pixels', '--data_dir', small)
     damaged = write_set(tmp_path / 'project' / 'MNIST_data', random_set())
     (damaged / TEST_LABELS).write_bytes((damaged / TEST_LABELS).read_bytes()[:-9])
-    for flags in ['--data_dir', damaged], []:  # no reason to take the sample
+    for flags in ['--data_dir', damaged], []:
         refused(1, rf'dae_mnist.py: {damaged / TEST_LABELS} is damaged: .*', *flags)
 
 
