@@ -24,7 +24,7 @@ import numpy as np
 
 DEFAULT_SOURCE_URL = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
 MIRRORS = DEFAULT_SOURCE_URL, 'https://ossci-datasets.s3.amazonaws.com/mnist/'
-TIMEOUT, DEADLINE = 10, 600  # seconds: longest silence of a server, longest download of a file
+TIMEOUT, DEADLINE = 10, 600  # seconds: longest silence of a server, longest transfer of a file
 SHA256 = {  # of the pixels or labels in MNIST's files: uncompressed, without the header
     'train-images-idx3-ubyte': '741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757',
     'train-labels-idx1-ubyte': '1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13',
@@ -45,7 +45,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     reshape: if true, images are [N, rows * columns]; else [N, rows, columns, 1].
     validation_size: how many of the first training images are set apart.
     seed: decides the order of `next_batch`; None for a new order in each run.
-    source_url: a server's folder with any such set, of which missing files are downloaded.
+    source_url: a server's folder, from which missing files come, of any such set.
 
     Raises TypeError for another dtype, OSError if a file cannot be downloaded or read, ValueError
     if what is there is damaged, not of one set, or too little for validation_size.
@@ -121,7 +121,7 @@ def extract_images(f):
 
 
 def extract_labels(f, one_hot=False, num_classes=10):
-    """Return uint8 [N], all below num_classes, or one-hot float64 [N, num_classes], likewise."""
+    """Return uint8 [N], all below num_classes, of an IDX file; or float64 [N, num_classes]."""
     labels = _read_idx(f, 'labels', 1, num_classes)
     return dense_to_one_hot(labels, num_classes) if one_hot else labels
 
@@ -173,7 +173,7 @@ def maybe_download(filename, work_directory, source_url=None):
     for mnist_name in [] if own else SHA256:
         other = _find(folder, mnist_name)
         if other and hashlib.sha256(_extract(other)).hexdigest() != SHA256[mnist_name]:
-            raise ValueError(f"{folder} lacks {filename}, and {other} is not MNIST's: add its one")
+            raise ValueError(f"{folder} lacks {filename}, and {other} is not MNIST's: add its own")
     failures = []
     for url in [source_url] if own else [mirror + filename for mirror in MIRRORS]:
         try:
@@ -186,7 +186,7 @@ def maybe_download(filename, work_directory, source_url=None):
 
 
 def _find(folder, name):
-    """Return the path of a file, gzipped or, under one of two names, not; None if there is none."""
+    """Return a file's path: .gz, or unpacked under one of two names; None if there is none."""
     for path in folder / f'{name}.gz', folder / name.replace('-idx', '.idx'), folder / name:
         if path.is_file():
             return path
@@ -205,7 +205,7 @@ def _download(url, path, sha256):
             if time.monotonic() > end or len(content) > 10**8:
                 raise TimeoutError(f'sent more than 100 MB, or for over {DEADLINE} s')
     path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.glob(f'{path.name}.*.part'):  # of a process that was killed just here
+    for old in path.parent.glob(f'{path.name}.*.part'):  # left by a killed process
         with contextlib.suppress(OSError):  # another process is faster, or owns it
             if time.time() - old.stat().st_mtime > 60:
                 old.unlink()

@@ -8,8 +8,8 @@ from helpers import DATA, NAMES, ROOT, random_set, start_python, write_set
 
 # Where it is set, a script that does not flush what it prints looks as if it did.
 os.environ.pop('PYTHONUNBUFFERED', None)
-# Nothing may ask the internet: port 9 of this machine refuses.
-os.environ.update(https_proxy='http://127.0.0.1:9', no_proxy='')
+# Nothing may ask the internet: port 9 of this machine refuses. A GPU would change the digits.
+os.environ.update(https_proxy='http://127.0.0.1:9', no_proxy='', CUDA_VISIBLE_DEVICES='-1')
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run behind an `&`
 
 

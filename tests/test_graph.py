@@ -22,7 +22,7 @@ def descend(X, mask, W, b, b_prime, learning_rate):
 
 
 def some_images(n, seed=0):
-    """Draw images X [n, 784] in [0, 1], half of them black, and a mask of as many 0 and 1."""
+    """Draw images X [n, 784] in [0, 1], half of them black, and a mask that keeps 70 %."""
     rng = np.random.RandomState(seed)
     X = np.maximum(0, rng.uniform(-1, 1, (n, 784))).astype(np.float32)
     return X, (rng.uniform(size=X.shape) < 0.7).astype(np.float32)

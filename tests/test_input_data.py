@@ -329,7 +329,7 @@ def test_a_wrong_kind_of_thing(folder, thing, form):
 def test_a_file_that_may_not_be_read(folder):
     (folder / TEST_LABELS).chmod(0)
     for parent in [folder, *folder.parents[:2]]:  # pytest's own, closed to other users
-        parent.chmod(0o755)
+        parent.chmod(parent.stat().st_mode | 0o055)
     done = run_python('-c', '''
 import os, sys, input_data
 input_data.read_data_sets('', fake_data=True)  # imports what NumPy still lacks
