@@ -94,8 +94,9 @@ def start(server, tmp_path):
 def test_ctrl_c_on_a_terminal(start, flags, tmp_path):
     keyboard, device = os.openpty()
     terminal = os.ttyname(device)
-    run = start(*flags, '--batch_size', 1, '--n_epochs', 10**6, '--log_dir', 'run', out=terminal,
-                err=terminal)  # so that nearly all time goes to steps, as with real data
+    # Long steps, as with real data: an interrupt between them can leave a lock of TensorFlow taken.
+    run = start(*flags, '--n_hidden', 1000, '--n_epochs', 10**6, '--log_dir', 'run', out=terminal,
+                err=terminal)
     text, pressed = '', 0
     while '--logdir=run\r\n' not in text:
         assert select.select([keyboard], [], [], 60)[0], text
