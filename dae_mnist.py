@@ -52,12 +52,11 @@ def model(X, mask, W, b, W_prime, b_prime):
 def build_graph(n_hidden, learning_rate, seed=None):
     """Return the Autoencoder: a graph, with its tensors and operations by the listing's names."""
     with tf.Graph().as_default() as graph:  # a new one: TensorFlow's default graph stays empty
-        tf.set_random_seed(seed)
+        tf.set_random_seed(seed)  # seeds each random op by those before it: W_init stays the first
         X = tf.placeholder(tf.float32, [None, n_visible], name='X')
         mask = tf.placeholder(tf.float32, [None, n_visible], name='mask')
 
         # The range of Glorot and Bengio (AISTATS 2010), times 4 as a sigmoid has slope 1/4 at 0.
-        # TensorFlow seeds a random operation by the random ones before it: this stays the first.
         W_init_max = 4 * np.sqrt(6. / (n_visible + n_hidden))
         W_init = tf.random_uniform([n_visible, n_hidden], -W_init_max, W_init_max)
         W = tf.Variable(W_init, name='W')
@@ -91,7 +90,6 @@ def train(sess, dae, trX, teX, rng, epochs, batch_size, corruption_level):
 
 
 # The lesson ends here. What follows serves it: data, flags, the kept file, pictures, and main.
-
 def say(text, end='\n'):
     """Print to stderr. With end='' only to a terminal, where the next text takes its place."""
     if sys.stderr and (end or sys.stderr.isatty()):  # it is None where it is closed
@@ -211,8 +209,10 @@ def main(argv=()):
                 print(i, cost, flush=True)
                 left = (time.monotonic() - begin) / (i + 1 - first) * (args.n_epochs - i - 1)
                 say(f'{i + 1} of {args.n_epochs} epochs, {left:.0f} seconds left', end='')
-        if n := len(kept['costs']):  # after Ctrl-C, back to the last whole epoch
-            sess.run(dae.init_op, {w.initial_value: kept[k] for k, w in weights.items()})
+    if n := len(kept['costs']):
+        dae = build_graph(args.n_hidden, args.learning_rate)  # Ctrl-C can leave the first locked
+        with tf.Session(graph=dae.graph) as sess:
+            sess.run(dae.init_op, {getattr(dae, k).initial_value: kept[k] for k in weights})
             write_pictures(log_dir, sess, dae, kept['W'], teX[:10], args.corruption_level)
     say(f'{n} epochs on {data} are safe. To go on, give the same flags, or more --n_epochs, and '
         f'--log_dir {log_dir}. Their curve: tensorboard --logdir={shlex.quote(str(log_dir))}')

@@ -62,9 +62,10 @@ def interrupt_in_epoch(monkeypatch, epoch):
     """Let the next training hear Ctrl-C after the steps of this epoch, before its cost."""
     train = dae_mnist.train
 
-    def interrupted(*args):
-        for i, cost in train(*args):
+    def interrupted(sess, *args):
+        for i, cost in train(sess, *args):
             if i == epoch:
+                sess.graph._session_run_lock().__enter__()  # left so by an interrupt in it
                 signal.raise_signal(signal.SIGINT)
             yield i, cost
     monkeypatch.setattr(dae_mnist, 'train', interrupted)
