@@ -45,7 +45,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     reshape: if true, images are [N, rows * columns]; else [N, rows, columns, 1].
     validation_size: how many of the first training images are set apart.
     seed: decides the order of `next_batch`; None for a new order in each run.
-    source_url: a server's folder, from which missing files come, of any such set.
+    source_url: a server's folder with any such set, from which missing files are downloaded.
 
     Raises TypeError for another dtype, OSError if a file cannot be downloaded or read, ValueError
     if what is there is damaged, not of one set, or too little for validation_size.
