@@ -1,230 +1,215 @@
-"""A denoising autoencoder on MNIST: a network that learns what digits look like by mending them.
+"""A denoising autoencoder on MNIST: a network that learns what digits look like by restoring them.
 
-Part of each image is destroyed, and the network must give back all of it. A lost pixel can be put
-back only by someone who knows strokes: how wide they are, where they go on, how they bend. Nobody
-tells the network, so it has to find the strokes itself, and it keeps them in the columns of W.
+An autoencoder is asked to give back its own input. 500 hidden units can copy 784 pixels almost
+exactly without learning how digits are built. So 30 % of the pixels are set to 0 first, and the
+network must give back the undamaged image. A lost pixel can only be inferred from those around it,
+by knowing how strokes run. Each hidden unit learns a piece of that knowledge, a column of W.
 
-    tilde_x = mask * x              corrupt: the mask is 1 where a pixel is kept, 0 elsewhere    (1)
-    y = sigmoid(tilde_x W + b)      encode: the hidden code                                      (2)
-    z = sigmoid(y W' + b')          decode: W' is W transposed, "tied" to it                     (3)
-    cost = sum((x - z)^2)           compare with the clean image, not with the corrupted one     (4)
+    tilde_X = mask * X                  [N, 784]  the images, damaged: the mask holds 0s and 1s  (1)
+    Y = sigmoid(tilde_X W + b)          [N, 500]  the hidden code; W is [784, 500]               (2)
+    Z = sigmoid(Y W_prime + b_prime)    [N, 784]  restored; W_prime is W transposed, "tied" to W (3)
+    cost = sum((X - Z)^2)               a number  compared with the clean X, not with tilde_X    (4)
+
+`python dae_mnist.py --seed 0` prints each epoch's number and the cost of all 10,000 test images,
+damaged anew each time: first `0 111713.84` (TensorFlow 2.21, CPU), after 100 epochs about 56,000,
+or 5.6 an image. Left damaged, with Z = tilde_X, the images cost 267,800, or 26.8 each.
+With images of your own: learned = train(most, rest), then restored = restore(learned, damaged).
 
 From P. Vincent et al., "Extracting and composing robust features with denoising autoencoders", ICML
-2008, which masks a fixed number of pixels and takes the cross-entropy. This is a port of nlintz's
-TensorFlow listing of 2016 (http://www.chinasem.cn/article/962140), which masks each pixel by itself
-and takes the squared error. On a CPU, with the same release and seeds, both print the same digits.
+2008, where a fixed number of pixels is lost and the cost is the cross-entropy. A port of a listing,
+https://github.com/nlintz/TensorFlow-Tutorials, which prints the same costs if it is seeded first.
 """
 
 import argparse
-import contextlib
 import os
-import shlex
 import sys
-import time
-import zlib
-from collections import namedtuple
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # hide its log; what matters is raised
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # hide TensorFlow's start-up messages
 import numpy as np
 import tensorflow.compat.v1 as tf
-
 import input_data
 
 mnist_width = 28
-n_visible = mnist_width * mnist_width  # an image is a row of pixels, from 0, black, to 1, white
-n_hidden = 500  # how many features there are to learn
-corruption_level = 0.3  # the probability that a pixel is destroyed: it becomes 0, black
-batch_size = 128
-n_epochs = 100
-learning_rate = 0.02  # small: the cost is a sum, so its gradient grows with the batch
-Autoencoder = namedtuple('Autoencoder', 'graph X mask W b W_prime b_prime Z cost train_op init_op')
+n_visible = mnist_width * mnist_width  # an image is a row of pixels from 0, black, to 1, white
+n_hidden = 500  # hidden units, each with a feature to learn
+corruption_level = 0.3  # the probability that a pixel is destroyed, that is, set to 0
+batch_size = 128  # images per step; those left over at the end, 88 of 55,000, are never used
+n_epochs = 100  # passes over the training images
+learning_rate = 0.02  # the cost is a sum: for batches twice as large, halve the rate
 
 
 def model(X, mask, W, b, W_prime, b_prime):
     """Return Z [N, 784], what the network makes of the images X [N, 784] under the mask."""
-    tilde_X = mask * X  # (1)
-    Y = tf.nn.sigmoid(tf.matmul(tilde_X, W) + b)  # (2)
-    Z = tf.nn.sigmoid(tf.matmul(Y, W_prime) + b_prime)  # (3)
+    tilde_X = mask * X  # (1) corrupted X
+    Y = tf.nn.sigmoid(tf.matmul(tilde_X, W) + b)  # (2) hidden state
+    Z = tf.nn.sigmoid(tf.matmul(Y, W_prime) + b_prime)  # (3) reconstructed input
     return Z
 
 
 def build_graph(n_hidden, learning_rate, seed=None):
-    """Return the Autoencoder: a graph, with its tensors and operations by the listing's names."""
-    with tf.Graph().as_default() as graph:  # a new one: TensorFlow's default graph stays empty
-        tf.set_random_seed(seed)  # seeds each random op by those before it: W_init stays the first
-        X = tf.placeholder(tf.float32, [None, n_visible], name='X')
-        mask = tf.placeholder(tf.float32, [None, n_visible], name='mask')
+    """Add the network and its training to the current graph; return the parts by name.
 
-        # The range of Glorot and Bengio (AISTATS 2010), times 4 as a sigmoid has slope 1/4 at 0.
-        W_init_max = 4 * np.sqrt(6. / (n_visible + n_hidden))
-        W_init = tf.random_uniform([n_visible, n_hidden], -W_init_max, W_init_max)
-        W = tf.Variable(W_init, name='W')
-        b = tf.Variable(tf.zeros([n_hidden]), name='b')
-        W_prime = tf.transpose(W)  # tied: the pattern that a unit detects is also what it paints
-        b_prime = tf.Variable(tf.zeros([n_visible]), name='b_prime')
-
-        Z = model(X, mask, W, b, W_prime, b_prime)
-        cost = tf.reduce_sum(tf.square(X - Z))  # (4)
-        train_op = tf.train.GradientDescentOptimizer(learning_rate).minimize(cost)
-        init_op = tf.global_variables_initializer()
-    return Autoencoder(graph, X, mask, W, b, W_prime, b_prime, Z, cost, train_op, init_op)
-
-
-def train(sess, dae, trX, teX, rng, epochs, batch_size, corruption_level):
-    """Train in a session of dae.graph; after each epoch yield its number and its test cost.
-
-    trX, teX: training and test images, float32 [N, 784]. rng: np.random.RandomState, for the masks.
-    epochs: say range(n_epochs). Raises ValueError if the training images do not fill a batch.
+    A graph only describes a computation; a session runs the parts asked for. A placeholder is fed
+    anew in each run. A variable keeps its value; train_op subtracts learning_rate * gradient.
     """
-    if not 0 < batch_size <= len(trX):
+    tf.set_random_seed(seed)  # a random operation added above W_init would change its draw
+    X = tf.placeholder(tf.float32, [None, n_visible], name='X')
+    mask = tf.placeholder(tf.float32, [None, n_visible], name='mask')
+
+    # The range of Glorot and Bengio (AISTATS 2010), times 4, as a sigmoid has slope 1/4 at 0.
+    W_init_max = 4 * np.sqrt(6. / (n_visible + n_hidden))
+    W_init = tf.random_uniform([n_visible, n_hidden], -W_init_max, W_init_max)
+    W = tf.Variable(W_init, name='W')
+    b = tf.Variable(tf.zeros([n_hidden]), name='b')
+    W_prime = tf.transpose(W)  # tied: the pattern that a unit looks for is also what it draws
+    b_prime = tf.Variable(tf.zeros([n_visible]), name='b_prime')
+    Z = model(X, mask, W, b, W_prime, b_prime)
+    cost = tf.reduce_sum(tf.square(X - Z))  # (4); the listing's tf.pow(X - Z, 2) is slower
+    train_op = tf.train.GradientDescentOptimizer(learning_rate).minimize(cost)
+    weights = {'W': W, 'b': b, 'b_prime': b_prime}
+    return SimpleNamespace(X=X, mask=mask, weights=weights, cost=cost, train_op=train_op)
+
+
+def binomial_mask(rng, shape, corruption_level):
+    """Draw a mask: False, with probability corruption_level, where a pixel is lost, else True."""
+    return rng.random_sample(shape) < 1 - corruption_level  # below 0.5 the bits of rng.binomial
+
+
+def train(trX, teX, n_epochs=n_epochs, batch_size=batch_size, learning_rate=learning_rate,
+          corruption_level=corruption_level, n_hidden=n_hidden, seed=None, start=None, folder=None):
+    """Train on images trX; after each epoch print its number and the cost of the test images teX.
+
+    Both are float32 [N, 784] from 0 to 1. Batches are taken in order: shuffle sorted images first.
+    start=np.load('.../learned.npz') goes on from those weights, of any width, at epoch 0 again.
+    Returns a dict of float32 arrays: W [784, n_hidden], b, b_prime and costs [epochs]. Ctrl-C ends
+    the training with the last whole epoch. Given a folder, a Path, each epoch is kept there in
+    learned.npz. Raises ValueError if batch_size does not fit.
+    """
+    if not 1 <= batch_size <= len(trX):
         raise ValueError(f'batch_size is {batch_size}, but there are {len(trX)} training images')
-    for i in epochs:
-        for start in range(0, len(trX) - batch_size + 1, batch_size):  # whole batches, in order
-            input_ = trX[start:start + batch_size]
-            mask_np = rng.random_sample(input_.shape) < 1 - corruption_level  # a faster binomial
-            sess.run(dae.train_op, feed_dict={dae.X: input_, dae.mask: mask_np})
-
-        mask_np = rng.random_sample(teX.shape) < 1 - corruption_level  # for all test images
-        yield i, sess.run(dae.cost, feed_dict={dae.X: teX, dae.mask: mask_np})
-
-
-# The lesson ends here. What follows serves it: data, flags, the kept file, pictures, and main.
-def say(text, end='\n'):
-    """Print to stderr. With end='' only to a terminal, where the next text takes its place."""
-    if sys.stderr and (end or sys.stderr.isatty()):  # it is None where it is closed
+    if start is not None:
+        n_hidden = len(start['b'])
+    rng = np.random.RandomState(seed)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        dae = build_graph(n_hidden, learning_rate, seed)
+        sess.run(tf.global_variables_initializer())
+        if start is not None:
+            sess.run([tf.assign(dae.weights[name], start[name]) for name in dae.weights])
+        learned = {**sess.run(dae.weights), 'costs': np.zeros(0, np.float32)}
         try:
-            print('\r\033[K' * sys.stderr.isatty() + text, end=end, file=sys.stderr, flush=True)
-        except OSError:
-            sys.stderr = None  # a full disk, say: the run goes on, and Python must not try again
+            for i in range(n_epochs):
+                for begin in range(0, len(trX) - batch_size + 1, batch_size):
+                    input_ = trX[begin:begin + batch_size]
+                    mask_np = binomial_mask(rng, input_.shape, corruption_level)
+                    sess.run(dae.train_op, feed_dict={dae.X: input_, dae.mask: mask_np})
+
+                mask_np = binomial_mask(rng, teX.shape, corruption_level)
+                cost = sess.run(dae.cost, feed_dict={dae.X: teX, dae.mask: mask_np})
+                epoch = {**sess.run(dae.weights), 'costs': np.append(learned['costs'], cost)}
+                if folder:
+                    np.savez(folder / 'part.npz', **epoch)
+                    os.replace(folder / 'part.npz', folder / 'learned.npz')  # never half written
+                learned = epoch
+                print(i, cost, flush=True)
+        except KeyboardInterrupt:
+            print(f'Stopped after {len(learned["costs"])} epochs.', file=sys.stderr)
+    return learned
 
 
-def load_data(data_dir):
-    """Return trX, teX and their name: the set in data_dir, or else MNIST, or else the sample."""
-    folder = Path(input_data.__file__).resolve().parent / 'MNIST_data'
+def restore(learned, images):
+    """Return images [N, 784], restored by what `train` returned or np.load('.../learned.npz')."""
+    W, b, b_prime = learned['W'], learned['b'], learned['b_prime']
+    with tf.Graph().as_default(), tf.Session() as sess:
+        return sess.run(model(np.float32(images), 1., W, b, W.T, b_prime))  # mask 1: no more damage
+
+
+# The lesson ends here. What follows serves it: the images, the pictures, the flags, the run.
+def load_images(data_dir=None):
+    """Return training and test images, float32 [N, 784]: of data_dir, MNIST, or else the sample."""
+    folder = Path(data_dir or Path(input_data.__file__).with_name('MNIST_data'))
     try:
-        mnist = input_data.read_data_sets(data_dir or folder)
-    except (OSError, ValueError) as error:
-        if data_dir or isinstance(error, ValueError) or not (folder / 'sample').is_dir():
-            sys.exit(f'dae_mnist.py: {error}')
-        say(f'{error}\nThis run trains on the sample instead, digits that a program drew.')
-        mnist = input_data.read_data_sets(folder / 'sample')
-    trX, teX = mnist.train.images, mnist.test.images
-    if trX.shape[1] != n_visible:
-        sys.exit(f'dae_mnist.py: the images in {data_dir or folder} are not 28 x 28 pixels')
-    crc = zlib.crc32(teX, zlib.crc32(trX))  # the same data have the same, wherever they lie
-    return trX, teX, {0xd26026c4: 'MNIST', 0xf9368f25: 'the sample'}.get(crc, hex(crc))
+        mnist = input_data.read_data_sets(folder)
+    except ValueError as error:  # a damaged file, say
+        sys.exit(f'dae_mnist.py: {error}')
+    except OSError as error:
+        if data_dir or not (folder / 'sample').is_dir():
+            raise
+        print(f'{error}\nThe sample is used instead: digits that a program drew.', file=sys.stderr)
+        return load_images(folder / 'sample')
+    if mnist.train.images.shape[1] != n_visible:
+        sys.exit(f'dae_mnist.py: the images in {folder} are not 28 x 28 pixels')
+    return mnist.train.images, mnist.test.images
 
 
-def parse(argv):
-    """Return the flags in argv; a wrong one ends the script with one line and status 2."""
-    def flag(name, low, high, text):
-        def number(value):
-            if not low <= float(value) <= high:
-                raise argparse.ArgumentTypeError(f'{value} is not from {low} to {high}')
-            return type(low)(value)
-        parser.add_argument(f'--{name}', type=number, default=globals().get(name),
-                            help=f'{text} (%(default)s)')
-
-    parser = argparse.ArgumentParser('dae_mnist.py', usage=argparse.SUPPRESS, allow_abbrev=False)
-    flag('n_epochs', 1, 10**9, 'passes over the training images')
-    flag('batch_size', 1, 10**9, 'images per step')
-    flag('learning_rate', 1e-30, 1e38, 'length of a step per unit of gradient')
-    flag('corruption_level', 0., 0.999, 'probability that a pixel is destroyed')
-    flag('n_hidden', 1, 10**6, 'hidden units')
-    flag('seed', 0, 2**32 - 1, 'makes a run repeatable')
-    parser.add_argument('--data_dir', help='of the images (MNIST_data)')
-    parser.add_argument('--log_dir', type=os.path.expanduser, help='of the results (new, in logs)')
-    return parser.parse_args(argv)
+def tile(images, columns):
+    """Return a PNG of images [N, 784] from 0 to 1, `columns` to a row, each twice as large."""
+    tiles = np.kron(images.reshape(-1, mnist_width, mnist_width), np.ones([2, 2]))
+    tiles = np.pad(tiles, [(0, -len(tiles) % columns), (1, 1), (1, 1)])  # whole rows, black frames
+    grid = np.vstack([np.hstack(row) for row in np.split(tiles, len(tiles) // columns)])
+    with tf.Graph().as_default(), tf.Session() as sess:
+        return sess.run(tf.image.encode_png(np.uint8(np.rint(255 * grid[:, :, np.newaxis]))))
 
 
-def load(path, flags):
-    """Return what learned.npz keeps, {name: array}, if it was trained with these flags."""
-    try:
-        with np.load(path) as file:  # closed again: Windows cannot replace an open file
-            kept = dict(file)
-        if others := set(kept['flags']) - set(flags):
-            raise ValueError(f'it was trained with {" ".join(sorted(others))}')
-        return kept
-    except Exception as error:  # NumPy, zipfile and zlib raise many kinds
-        sys.exit(f'dae_mnist.py: {path} does not fit ({error}): name another --log_dir')
-
-
-def write_pictures(log_dir, sess, dae, W, X, corruption_level):
-    """Write filters.png, the columns of W, and reconstructions.png, what becomes of images X."""
-    W = W[:, np.argsort(-W.std(axis=0))[:500]]  # units that learned most have the widest spread
-    filters = (W - W.min(axis=0)) / np.maximum(np.ptp(W, axis=0), 1e-9)  # each scaled for itself
-    mask_np = np.random.RandomState(0).random_sample(X.shape) < 1 - corruption_level
-    Z = sess.run(dae.Z, feed_dict={dae.X: X, dae.mask: mask_np})
-    rows = np.concatenate([X, mask_np * X, Z])
-    for name, images, columns in ('filters', filters.T, 25), ('reconstructions', rows, len(X)):
-        tiles = images.reshape(-1, mnist_width, mnist_width).repeat(2, axis=1).repeat(2, axis=2)
-        tiles = np.pad(tiles, [(0, -len(tiles) % columns), (1, 1), (1, 1)])  # fill the last row
-        grid = np.vstack([np.hstack(tiles[i:i + columns]) for i in range(0, len(tiles), columns)])
-        png = sess.run(tf.image.encode_png(np.rint(255 * grid).astype(np.uint8)[..., np.newaxis]))
-        part = log_dir / f'{name}.{os.getpid()}.part'
-        part.write_bytes(png)
-        part.replace(log_dir / f'{name}.png')
-        if 'ipykernel' in sys.modules and hasattr(sys, 'ps1'):  # under the cell of a notebook
+def write_pictures(folder, learned, images, corruption_level):
+    """Write filters.png, 100 columns of W, and reconstructions.png: clean, damaged, restored."""
+    filters = np.clip(0.5 + learned['W'].T[:100] / 2, 0, 1)  # weight -1 is black, 0 grey, 1 white
+    mask = binomial_mask(np.random.RandomState(0), images.shape, corruption_level)  # always alike
+    rows = np.concatenate([images, mask * images, restore(learned, mask * images)])
+    pictures = {'filters.png': tile(filters, 10), 'reconstructions.png': tile(rows, len(images))}
+    for name, png in pictures.items():
+        (folder / 'part.png').write_bytes(png)
+        os.replace(folder / 'part.png', folder / name)
+        if 'get_ipython' in globals():  # pasted into a notebook: show it under the cell
             from IPython.display import Image, display
             display(Image(png))
 
 
+def parse_flags(argv):
+    """Return the parser, for later errors, and the flags, a dict."""
+    parser = argparse.ArgumentParser('dae_mnist.py', usage=argparse.SUPPRESS, allow_abbrev=False)
+    add = parser.add_argument
+    add('--n_epochs', type=int, default=n_epochs, help='passes over the images (%(default)s)')
+    add('--batch_size', type=int, default=batch_size, help='images per step (%(default)s)')
+    add('--learning_rate', type=float, default=learning_rate, help='size of a step (%(default)s)')
+    add('--corruption_level', type=float, default=corruption_level, help='noise (%(default)s)')
+    add('--n_hidden', type=int, default=n_hidden, help='hidden units (%(default)s)')
+    add('--seed', type=int, help='makes a run repeatable')
+    add('--data_dir', help='folder of the images (MNIST_data)')
+    add('--log_dir', help='folder to make for the results (a new one in logs)')
+    args = parser.parse_args(argv)
+    if min(args.n_epochs, args.batch_size, args.n_hidden) < 1:
+        parser.error('--n_epochs, --batch_size and --n_hidden must be at least 1')
+    if not 0 < args.learning_rate < np.inf:
+        parser.error('--learning_rate must be above 0 and finite')
+    if not 0 <= args.corruption_level < 1:
+        parser.error('--corruption_level must be at least 0 and below 1')
+    if args.seed is not None and not 0 <= args.seed < 2**32:
+        parser.error('--seed must be from 0 to 4294967295')
+    return parser, vars(args)
+
+
 def main(argv=()):
-    """Run the script with these flags; return what learned.npz keeps, W among it, as attributes."""
-    args = parse(argv)
-    trX, teX, data = load_data(args.data_dir)
-    if args.batch_size > len(trX):
-        say(f'dae_mnist.py: --batch_size is above {len(trX)}, the number of training images')
-        sys.exit(2)
-    log_dir = Path(args.log_dir or time.strftime('logs/%Y%m%d-%H%M%S-') + str(time.time_ns())[-9:])
-    path, part = log_dir / 'learned.npz', log_dir / f'learned.{os.getpid()}.part.npz'
-    flags = [f'--{name} {value}' for name, value in {**vars(args), 'data_dir': data}.items()
-             if name not in ('n_epochs', 'log_dir')]
-    kept = load(path, flags) if path.exists() else {'costs': np.zeros(0, np.float32)}
-    log_dir.mkdir(parents=True, exist_ok=True)
-    os.access(log_dir, os.W_OK) or sys.exit(f'dae_mnist.py: {log_dir} cannot be written')
-    say(f'Training on {data}. What is learned goes to {log_dir}.')
-    dae = build_graph(args.n_hidden, args.learning_rate, args.seed)
-    rng, weights = np.random.RandomState(args.seed), dict(W=dae.W, b=dae.b, b_prime=dae.b_prime)
-    with tf.Session(graph=dae.graph) as sess:
-        first, begin = len(kept['costs']), time.monotonic()
-        sess.run(dae.init_op, {w.initial_value: kept[k] for k, w in weights.items() if k in kept})
-        if first:
-            rng.set_state(('MT19937', kept['rng'][:-1], kept['rng'][-1]))
-        writer = tf.summary.FileWriter(str(log_dir), dae.graph, filename_suffix=f'.{first}')
-        with writer, contextlib.suppress(KeyboardInterrupt):
-            for i, cost in train(sess, dae, trX, teX, rng, range(first, args.n_epochs),
-                                 args.batch_size, args.corruption_level):
-                say('', end='')  # clears the progress
-                if not np.isfinite(cost):
-                    sys.exit(f'dae_mnist.py: epoch {i} costs {cost}: lower the --learning_rate')
-                writer.add_summary(tf.Summary(value=[{'tag': 'cost', 'simple_value': cost}]), i)
-                writer.flush()
-                learned = {**sess.run(weights), 'costs': np.append(kept['costs'], cost),
-                           'rng': np.append(*rng.get_state()[1:3]), 'flags': flags}
-                np.savez(part, **learned)
-                part.replace(path)
-                kept = learned
-                print(i, cost, flush=True)
-                left = (time.monotonic() - begin) / (i + 1 - first) * (args.n_epochs - i - 1)
-                say(f'{i + 1} of {args.n_epochs} epochs, {left:.0f} seconds left', end='')
-    if n := len(kept['costs']):
-        dae = build_graph(args.n_hidden, args.learning_rate)  # Ctrl-C can leave the first locked
-        with tf.Session(graph=dae.graph) as sess:
-            sess.run(dae.init_op, {getattr(dae, k).initial_value: kept[k] for k in weights})
-            write_pictures(log_dir, sess, dae, kept['W'], teX[:10], args.corruption_level)
-    say(f'{n} epochs on {data} are safe. To go on, give the same flags, or more --n_epochs, and '
-        f'--log_dir {log_dir}. Their curve: tensorboard --logdir={shlex.quote(str(log_dir))}')
-    if n < args.n_epochs and not hasattr(sys, 'ps1'):  # Ctrl-C, in a script
-        sys.exit(130)
-    return namedtuple('Learned', kept)(**kept)
+    """Run the script with these flags, a list of strings; return what `train` returns."""
+    parser, flags = parse_flags(argv)
+    trX, teX = load_images(flags.pop('data_dir'))
+    if flags['batch_size'] > len(trX):
+        parser.error(f'--batch_size must be at most {len(trX)}, all images but the first 5,000')
+    folder = Path(flags.pop('log_dir') or f'logs/{datetime.now():%Y%m%d-%H%M%S-%f}').expanduser()
+    folder.mkdir(parents=True)  # fails if it exists: no run writes over another
+    print(f'The results go to {folder}.', file=sys.stderr)
+    learned = train(trX, teX, folder=folder, **flags)  # the other flags are named like parameters
+    if len(learned['costs']) > 0:
+        write_pictures(folder, learned, teX[:10], flags['corruption_level'])
+    if len(learned['costs']) < flags['n_epochs'] and not hasattr(sys, 'ps1'):
+        sys.exit(130)  # stopped by Ctrl-C, and not in a notebook, where `learned` is of use
+    return learned
 
 
 if __name__ == '__main__':
     try:
-        learned = main(sys.argv[1:] if '__file__' in globals() else [])  # a notebook has its own
-    except (KeyboardInterrupt, OSError) as error:  # `| head`, for one, closes stdout early
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python prints to it again at its end
-        silent = {KeyboardInterrupt: 130, BrokenPipeError: 1}
-        sys.exit(silent.get(type(error), f'dae_mnist.py: {error}'))
+        learned = main([] if 'get_ipython' in globals() else sys.argv[1:])
+    except OSError as error:
+        sys.exit(f'dae_mnist.py: {error}')

@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from helpers import DATA, NAMES, ROOT, random_set, start_python, write_set
+from helpers import DATA, NAMES, random_set, write_set
 
 # Where it is set, a script that does not flush what it prints looks as if it did.
 os.environ.pop('PYTHONUNBUFFERED', None)
@@ -27,25 +27,17 @@ def real_mnist():
 
 
 @pytest.fixture(scope='session')
-def printed_on_mnist(real_mnist, tmp_path_factory):
-    """What the script and the listing print in 2 epochs with seed 0; the script finds MNIST."""
-    folder = tmp_path_factory.mktemp('mnist')
-    children = [start_python(ROOT / 'dae_mnist.py', '--seed', 0, '--n_epochs', 2, cwd=folder),
-                start_python(ROOT / 'tests' / 'listing.py', 0, 2, real_mnist)]
-    texts = [child.communicate(timeout=200)[0] for child in children]
-    assert [child.returncode for child in children] == [0, 0]
-    return texts
+def small_set(tmp_path_factory):
+    """A folder with a data set of 300 training images (after the 5,000 set apart) and 40 for tests.
 
-
-@pytest.fixture(scope='session')
-def flags(tmp_path_factory):
-    """The flags of a short run, on a set of 256 training and 40 test images."""
-    folder = write_set(tmp_path_factory.mktemp('tiny') / 'data', random_set())
-    return ('--data_dir', folder, '--n_hidden', 9, '--seed', 3, '--batch_size', 64,
-            '--n_epochs', 4)
+    With batches of 128, 44 images are left over.
+    """
+    return write_set(tmp_path_factory.mktemp('small') / 'data', random_set(train=5300, test=40))
 
 
 @pytest.fixture
-def current_folder(tmp_path_factory, monkeypatch):
-    """Each test that asks for it has a current folder of its own, empty."""
-    monkeypatch.chdir(tmp_path_factory.mktemp('here'))
+def empty_folder(tmp_path_factory, monkeypatch):
+    """A new empty folder, which is also the current one."""
+    folder = tmp_path_factory.mktemp('here')
+    monkeypatch.chdir(folder)
+    return folder

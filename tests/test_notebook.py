@@ -1,169 +1,151 @@
-"""The script in a notebook: pasted, run and imported in a real kernel, and interrupted there."""
+"""The script in a real kernel: pasted, edited, run and imported there, and interrupted."""
 
-import asyncio
-import os
 import re
 import shutil
 from types import SimpleNamespace
 
-import nbformat
 import pytest
-from helpers import copy_project, run_python, stderr_lines
-from jupyter_client import AsyncKernelManager
+from helpers import STARTUP, copy_project, environment
 from jupyter_client.kernelspec import KernelSpecManager
-from nbclient import NotebookClient
+from jupyter_client.manager import KernelManager
 
-EPOCH = re.compile(r'^\d+ \d+(?:\.\d+)?$', re.MULTILINE)
 EAGER = '''
 import tensorflow as tf
-assert tf.executing_eagerly()
-try:
-    v.assign_add([1.])
-except NameError:
-    v = tf.Variable([1.])
-with tf.GradientTape() as tape:
-    square = tf.function(lambda x: x * x)(v)
-print('eager', tape.gradient(square, v).numpy().item(), v.numpy().item())
+print(tf.executing_eagerly(), tf.function(lambda x: x * x)(tf.constant(3.)).numpy())
 '''
-ABOUT = '''
-import numpy
-print([(type(a) is numpy.ndarray, a.dtype.name, a.shape) for a in
-       (learned.W, learned.b, learned.b_prime, learned.costs)])
-print(*(f'{i} {cost!s}' for i, cost in enumerate(learned.costs)), sep='\\n')
-'''
-
-
-class Client(NotebookClient):
-    """A client that reacts once, when the text that has arrived from a cell matches a pattern."""
-
-    def process_message(self, msg, cell, cell_index):
-        if msg['msg_type'] == 'stream' and self.pattern:
-            self.text += msg['content']['text']
-            if re.search(self.pattern, self.text, re.MULTILINE):
-                self.pattern = None
-                self.reaction = self.react()
-        return super().process_message(msg, cell, cell_index)
 
 
 @pytest.fixture(scope='module')
-def project(flags, tmp_path_factory):
-    """A copy of the project where the tiny set stands for MNIST, with a smaller network."""
+def project(small_set, tmp_path_factory):
+    """A copy of the project where the small set stands for MNIST."""
     folder = copy_project(tmp_path_factory.mktemp('project'))
-    shutil.copytree(flags[1], folder / 'MNIST_data', dirs_exist_ok=True)
-    script = folder / 'dae_mnist.py'
-    source = script.read_text()
-    for line, shorter in ('n_epochs = 100', 'n_epochs = 3'), ('n_hidden = 500', 'n_hidden = 20'):
-        assert source.count(f'\n{line}') == 1
-        source = source.replace(f'\n{line}', f'\n{shorter}')
-    script.write_text(source)
+    shutil.copytree(small_set, folder / 'MNIST_data', dirs_exist_ok=True)
     return folder
 
 
 @pytest.fixture(scope='module')
-def run(project, tmp_path_factory):
-    """A function that runs a cell: it returns stdout, stderr, errors' names, count of pictures.
+def source(project):
+    """The script, with a smaller network and fewer epochs."""
+    text = (project / 'dae_mnist.py').read_text('utf-8')
+    for line, shorter in ('n_epochs = 100', 'n_epochs = 3'), ('n_hidden = 500', 'n_hidden = 20'):
+        assert text.count(f'\n{line} ') == 1
+        text = text.replace(f'\n{line} ', f'\n{shorter} ')
+    return text
 
-    Where a pattern is given, the client interrupts the kernel when it sees it, or else reacts.
-    """
+
+@pytest.fixture(scope='module')
+def kernel(project, tmp_path_factory):
+    """A kernel whose current folder is the project."""
     folder = tmp_path_factory.mktemp('kernel')
-    manager = AsyncKernelManager(connection_file=str(folder / 'connection.json'),
-                                 kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
-    client = Client(nbformat.v4.new_notebook(), manager, timeout=100, allow_errors=True)
-
-    def interrupt():
-        return asyncio.ensure_future(manager.interrupt_kernel())
-
-    def run(source, pattern=None, react=interrupt):
-        client.text, client.pattern, client.react = '', pattern, react
-        cell = nbformat.v4.new_code_cell(source)
-        client.nb.cells.append(cell)
-        client.execute_cell(cell, len(client.nb.cells) - 1)
-        nbformat.validate(client.nb)
-        text = {name: ''.join(output.text for output in cell.outputs if output.get('name') == name)
-                for name in ('stdout', 'stderr')}
-        errors = [output.ename for output in cell.outputs if output.output_type == 'error']
-        pictures = [output for output in cell.outputs if 'image/png' in output.get('data', {})]
-        return SimpleNamespace(out=text['stdout'], said=stderr_lines(text['stderr']), errors=errors,
-                               pictures=len(pictures))
-
-    with client.setup_kernel(cwd=str(project), env={**os.environ, 'IPYTHONDIR': str(folder)}):
-        yield run
+    manager = KernelManager(connection_file=str(folder / 'connection.json'),
+                            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+    manager.start_kernel(cwd=str(project), env=environment(IPYTHONDIR=str(folder)))
+    client = manager.blocking_client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+    yield SimpleNamespace(client=client, interrupt=manager.interrupt_kernel)
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
 
 
-def epochs(result, count, first=0):
-    """Return the printed lines, having checked that they are `count` epochs and nothing else."""
-    assert not result.errors and len(result.said) == 2 and result.pictures == 2, result
-    assert 'logs' in result.said[0] and f'{first + count} epochs' in result.said[1]
-    lines = result.out.splitlines()
-    assert EPOCH.findall(result.out) == lines and len(lines) == count
-    assert [line.split()[0] for line in lines] == [str(i) for i in range(first, first + count)]
-    return lines
+@pytest.fixture
+def cell(kernel):
+    """A function that runs a cell; it returns out, err, the error's text and how many pictures.
+
+    The kernel is interrupted once the text that the cell has printed matches `stop`.
+    """
+    def cell(code, stop=None):
+        result = SimpleNamespace(out='', err='', error='', pictures=0, stop=stop)
+
+        def take(message):
+            content = message['content']
+            if message['msg_type'] == 'error':
+                result.error = f'{content["ename"]}: {content["evalue"]}'
+            if message['msg_type'] == 'display_data':
+                result.pictures += 'image/png' in content['data']
+            if content.get('name') == 'stdout':
+                result.out += content['text']
+            if content.get('name') == 'stderr':
+                result.err += content['text']
+            if result.stop and re.search(result.stop, result.out, re.M):
+                result.stop = None
+                kernel.interrupt()
+        kernel.client.execute_interactive(code, timeout=60, output_hook=take)
+        result.err = '\n'.join(line for line in result.err.splitlines() if not STARTUP.match(line))
+        return result
+    return cell
 
 
-def test_pasted_twice_between_eager_cells_and_a_constant_changed(run, project):
-    source = (project / 'dae_mnist.py').read_text()
-    assert run('import sys; print(sys.argv[1])').out == '-f\n'  # the kernel's own
-    assert run(EAGER).out == 'eager 2.0 1.0\n'
-    for value in 2, 3:
-        lines = epochs(run(source), 3)
-        shapes, *costs = run(ABOUT).out.splitlines()
-        assert shapes == str([(True, 'float32', shape) for shape in
-                              ((784, 20), (20,), (784,), (3,))])
-        assert costs == lines
-        assert run(EAGER).out == f'eager {2 * value}.0 {value}.0\n'
-    run(source)
-    run('n_hidden, n_epochs = 9, 1')
-    epochs(run('learned = main()'), 1)
-    assert '(784, 9)' in run(ABOUT).out
+def assert_trained(result, cell, epochs, pictures):
+    """Assert that a cell printed these epochs and showed the pictures, and left `learned`."""
+    assert not result.error and result.pictures == pictures, result
+    assert re.fullmatch(r'The results go to \S+\.', result.err.splitlines()[0])
+    costs = cell("for i, cost in enumerate(learned['costs']):\n    print(i, cost)")
+    assert result.out == costs.out and len(result.out.splitlines()) == epochs
 
 
-def test_epochs_appear_as_they_come(run, project):
-    """The second epoch starts only once the first one's line, flushed, is seen in the notebook."""
-    source = (project / 'dae_mnist.py').read_text()
-    run(source.partition("if __name__ == '__main__':")[0] + """
-import io
-train_on = train
-class Held(io.StringIO):  # a kernel sends what was not flushed a moment later: this one does not
-    def flush(self, stdout=sys.stdout):
-        print(self.getvalue(), end='', file=stdout, flush=True)
-        self.seek(self.truncate(0))
-def train(*args):
-    for i, cost in train_on(*args):
-        yield i, cost
-        limit = time.monotonic() + 20
-        while not os.path.exists('seen'):
-            assert time.monotonic() < limit, 'the line of the first epoch did not arrive'
-""")
-    epochs(run("with contextlib.redirect_stdout(Held()): learned = main(['--n_epochs', '2'])",
-               r'^0 \d+\.\d+$', (project / 'seen').touch), 2)
+@pytest.mark.parametrize('host', ['', "__file__ = 'notebook.ipynb'"])
+def test_pasted_between_eager_cells(cell, source, host):
+    assert cell('%reset -f\nimport sys; print(sys.argv[1])').out == '-f\n'  # the kernel's own
+    eager = cell(EAGER + host)
+    assert eager.out == 'True 9.0\n'
+    assert_trained(cell(source), cell, epochs=3, pictures=2)
+    assert cell("print({name: a.shape for name, a in learned.items()})").out == (
+        "{'W': (784, 20), 'b': (20,), 'b_prime': (784,), 'costs': (3,)}\n")
+    assert cell(EAGER).out == eager.out
 
 
-@pytest.mark.parametrize('cell, count, n_hidden', [
-    ('%run dae_mnist.py', 3, 20), ('%run dae_mnist.py --n_epochs 2 --seed 7 --n_hidden 9', 2, 9),
-    ('from dae_mnist import main; learned = main()', 3, 20)])
-def test_run_or_imported(cell, count, n_hidden, run):
-    run('%reset -f')
-    lines = epochs(run(cell), count)
-    shapes, *costs = run(ABOUT).out.splitlines()
-    assert costs == lines and f'(784, {n_hidden})' in shapes
-    assert epochs(run('learned = main()'), 3)
+def test_a_constant_that_is_edited_later_trains_as_the_same_number_given_to_train(cell, source):
+    cell('%reset -f')
+    cell(source)
+    result = cell('''
+images, seen = load_images(), set()
+for name, value in dict(n_epochs=2, batch_size=100, learning_rate=0.01, corruption_level=0.4,
+                        n_hidden=7).items():
+    kept = globals()[name]
+    globals()[name] = value
+    costs = main(['--seed', '5'])['costs']
+    globals()[name] = kept
+    expected = train(*images, seed=5, **{name: value})['costs']
+    assert costs.tolist() == expected.tolist(), name
+    seen.add(costs.tobytes())
+assert len(seen) == 5
+print('all')
+''')
+    assert result.out.endswith('all\n'), result
 
 
-def test_interrupted(run, project):
-    """`learned` has the finished epochs, their pictures are shown, the kernel goes on."""
-    run('%reset -f')
-    source = (project / 'dae_mnist.py').read_text().replace('n_epochs = 3', 'n_epochs = 1000000')
-    result = run(source, r'^1 \d')
-    assert not result.errors and 'Traceback' not in result.out + str(result.said), result
-    lines = EPOCH.findall(result.out)
-    assert len(lines) >= 2 and result.pictures == 2
-    assert f'{len(lines)} epochs' in result.said[-1]
-    shapes, *costs = run(ABOUT).out.splitlines()
-    assert costs == lines and f'({len(lines)},)' in shapes
+def test_run_with_flags_and_imported(cell, project):
+    cell('%reset -f')
+    flags = '--n_epochs 2 --n_hidden 9 --seed 1'
+    result = cell(f'%run dae_mnist.py {flags}')
+    assert_trained(result, cell, epochs=2, pictures=0)
+    again = cell(f'from dae_mnist import main\nlearned = main({flags.split()})')
+    assert_trained(again, cell, epochs=2, pictures=0)
+    assert again.out == result.out
 
 
-def test_an_ipython_terminal_keeps_its_own_arguments(project):
-    code = "exec(open('dae_mnist.py').read())"
-    child = run_python('-m', 'IPython', '--no-banner', '-c', code, cwd=project,
-                       IPYTHONDIR=str(project / 'ipython'))
-    assert len(EPOCH.findall(child.stdout)) == 3 and child.returncode == 0, child.stderr
+def test_an_error_of_the_disk_is_shown_and_streams_and_descriptors_stay(cell, source):
+    descriptors = "import os; print([os.readlink(f'/proc/self/fd/{n}') for n in range(3)])"
+    before = cell(f'%reset -f\n{descriptors}')
+    pasted = source.replace('main([]', "main(['--log_dir', '/dev/null/run']")
+    for code in '%run dae_mnist.py --log_dir /dev/null/run', pasted:
+        result = cell(code)
+        assert 'dae_mnist.py: ' in result.error and "'/dev/null/run'" in result.error
+        assert cell(descriptors).out == before.out != ''
+
+
+@pytest.mark.parametrize('way', ['pasted', 'run'])
+def test_the_stop_button(cell, source, way):
+    """`learned` has the whole epochs, their pictures are shown, and the kernel goes on."""
+    cell('%reset -f')
+    endless = source.replace('n_epochs = 3 ', 'n_epochs = 1000000 ')
+    run = '%run dae_mnist.py --n_epochs 1000000 --n_hidden 9'
+    result = cell(endless if way == 'pasted' else run, stop=r'^1 \d')
+    count = int(re.search(r'Stopped after (\d+) epochs', result.err)[1])
+    assert not result.error and result.pictures == (2 if way == 'pasted' else 0)
+    assert count - len(result.out.splitlines()) in (0, 1) and count >= 2
+    folder = re.search(r'go to (\S+)\.', result.err)[1]
+    assert cell("print(len(learned['costs']))").out == f'{count}\n'
+    assert cell(f"import os; print(sorted(os.listdir({folder!r})))").out == (
+        "['filters.png', 'learned.npz', 'reconstructions.png']\n")
