@@ -1,0 +1,212 @@
+"""What the loader returns, the order of its batches, and what it says of damage."""
+
+import contextlib
+import gzip
+import io
+import os
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import (NAMES, SAMPLE, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, gzip_idx,
+                     idx, random_set, write_set)
+
+import input_data
+
+SMALL = random_set(train=40, test=12, rows=6, columns=5)  # not square, so that a mix-up shows
+X, Y, TEST_X, TEST_Y = (SMALL[name] for name in NAMES)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the four files of a small set; its name is that of no set's part."""
+    return write_set(tmp_path / 'my_images', SMALL)
+
+
+def read(folder, **options):
+    return input_data.read_data_sets(folder, **{'validation_size': 10, **options})
+
+
+@pytest.mark.parametrize('size', [0, 10, 39, 40])
+def test_the_sets_are_cut_as_in_the_original(folder, size):
+    sets = read(folder, dtype=np.uint8, validation_size=size)
+    assert isinstance(sets, input_data.Datasets) and sets._fields == ('train', 'validation', 'test')
+    expected = (X[size:], Y[size:]), (X[:size], Y[:size]), (TEST_X, TEST_Y)
+    for found, (xs, ys) in zip(sets, expected, strict=True):
+        assert found.num_examples == len(xs) and found.epochs_completed == 0
+        assert found.images.dtype == found.labels.dtype == np.uint8
+        assert np.array_equal(found.images, xs.reshape(len(xs), 30))
+        assert np.array_equal(found.labels, ys)
+
+
+def test_more_images_are_needed_than_are_set_apart(tmp_path):
+    """A person who ran `dae_mnist.py --data_dir X` knows no validation_size, so it says why."""
+    write_set(tmp_path, random_set(train=4999, test=5, rows=2, columns=2))
+    with pytest.raises(ValueError) as caught:
+        input_data.read_data_sets(tmp_path)
+    assert str(caught.value) == (
+        f'{tmp_path / TRAIN_IMAGES} holds 4999 images: more than 5000 are needed, '
+        'as so many are set apart for validation (validation_size).')
+    with pytest.raises(ValueError, match='validation_size'):
+        read(tmp_path, validation_size=-1)
+
+
+def test_one_hot_labels(folder):
+    sets = read(folder, one_hot=True)
+    for found, labels in zip(sets, [Y[10:], Y[:10], TEST_Y]):
+        assert found.labels.dtype == np.float64
+        assert np.array_equal(found.labels, np.arange(10) == labels[:, np.newaxis])
+    assert input_data.dense_to_one_hot(np.array([[2], [0]]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert input_data.dense_to_one_hot(np.array([9])).tolist() == [[0] * 9 + [1]]
+
+
+def test_labels_above_9_are_read_where_they_fit(folder):
+    labels = Y + np.uint8(16)
+    (folder / TRAIN_LABELS).write_bytes(gzip_idx(labels))
+    assert np.array_equal(read(folder).train.labels, labels[10:])
+    with pytest.raises(ValueError, match='below 10, found 25'):
+        read(folder, one_hot=True)
+    one_hot = input_data.extract_labels(folder / TRAIN_LABELS, True, num_classes=26)
+    assert one_hot.shape == (40, 26) and np.array_equal(one_hot.argmax(axis=1), labels)
+    with pytest.raises(ValueError, match='below 25, found 25'):
+        input_data.dense_to_one_hot(labels, 25)
+
+
+def test_scaled_pixels_have_the_bits_of_the_original():
+    values = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    pixels = input_data.DataSet(values, np.zeros(1)).images
+    expected = np.multiply(values.reshape(1, 256).astype(np.float32), 1.0 / 255.0)
+    assert expected.dtype == np.float32 and pixels.tobytes() == expected.tobytes()
+
+
+def test_other_dtypes_are_type_errors(folder):
+    for dtype in np.float64, None, 'no such type', '>f4':
+        for fake_data in False, True:
+            with pytest.raises(TypeError):
+                read(folder, fake_data=fake_data, dtype=dtype)
+
+
+def test_forms_of_the_folder(folder, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder.parent))
+    monkeypatch.setenv('USERPROFILE', str(folder.parent))
+    for form in f'{folder}/', os.path.relpath(folder), f'~/{folder.name}':
+        assert os.path.samefile(input_data.maybe_download(TEST_LABELS, form), folder / TEST_LABELS)
+
+
+def test_extracting_from_a_path_or_an_open_file(folder):
+    for form in str, Path, lambda path: io.BytesIO(path.read_bytes()):
+        images = input_data.extract_images(form(folder / TRAIN_IMAGES))
+        assert np.array_equal(images, X[..., np.newaxis])
+        assert np.array_equal(input_data.extract_labels(form(folder / TRAIN_LABELS)), Y)
+
+
+def original(size, seed, calls):
+    """Yield what TensorFlow 1 gives for these (batch_size, shuffle): it moves the data."""
+    random, data = np.random.RandomState(seed), np.arange(size)
+    start, epochs = 0, 0
+    for batch_size, shuffle in calls:
+        if epochs == 0 and start == 0 and shuffle:
+            data = data[random.permutation(size)]
+        batch = data[start:start + batch_size]
+        start += batch_size
+        if start > size:
+            epochs, start = epochs + 1, start - size
+            if shuffle:
+                data = data[random.permutation(size)]
+            batch = np.concatenate([batch, data[:start]])
+        yield batch.tolist(), epochs
+
+
+def test_the_same_seed_gives_the_batches_of_the_original():
+    for seed in range(200):
+        random = np.random.RandomState(seed)
+        size = random.randint(1, 13)
+        calls = [(random.randint(1, size + 1), random.rand() < 0.7) for _ in range(12)]
+        images = np.arange(size, dtype=np.uint8).reshape(size, 1, 1, 1)
+        found = input_data.DataSet(images, np.arange(size), dtype=np.uint8, seed=seed)
+        for (batch_size, shuffle), expected in zip(calls, original(size, seed, calls)):
+            xs, ys = found.next_batch(batch_size, shuffle=shuffle)
+            assert (ys.tolist(), found.epochs_completed) == expected
+            assert xs.ravel().tolist() == ys.tolist()
+            xs[:] = ys[:] = 99  # copies: neither the set nor later batches change
+        for batch_size in 0, size + 1:
+            with pytest.raises(ValueError, match=f'{batch_size} is not from 1 to {size}'):
+                found.next_batch(batch_size)
+
+
+def test_a_seed_decides_the_order_of_each_set(folder):
+    def orders(**seed):
+        return [part.next_batch(10)[0].tolist() for part in read(folder, **seed)]
+    state = repr(np.random.get_state())
+    for i in range(3):
+        assert orders(seed=3)[i] == orders(seed=3)[i] != orders(seed=4)[i]
+        assert orders()[i] != orders()[i]
+    assert repr(np.random.get_state()) == state  # the global generator is the caller's
+
+
+def test_fake_data(tmp_path, folder):
+    zero, one_hot = 0, [1] + [0] * 9
+    for options, label in ({}, zero), ({'one_hot': True}, one_hot):
+        for fake in read(tmp_path / 'none', fake_data=True, **options):
+            assert fake.num_examples == 10000
+            assert fake.next_batch(2) == ([[1] * 784] * 2, [label] * 2)
+        for real in read(folder, **options):  # one such batch can be asked of any set
+            assert real.next_batch(3, fake_data=True) == ([[1] * 784] * 3, [label] * 3)
+    assert not (tmp_path / 'none').exists()
+
+
+@pytest.mark.parametrize('name, content, words', [
+    (TRAIN_IMAGES, b'<!DOCTYPE html>', 'holds no images, .*DOCTYPE'),
+    (TEST_LABELS, gzip_idx(Y)[:-1], 'cut off'),
+    (TRAIN_IMAGES, gzip_idx(X)[:-8] + bytes(8), 'cannot be used'),
+    (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), 'goes on'),
+    (TEST_LABELS, gzip_idx(X), 'holds no labels'),
+    (TRAIN_IMAGES, gzip_idx(X, shape=(41, 6, 5)), 'cannot be used'),
+    (TRAIN_IMAGES, gzip_idx(X[:0]), 'holds no images'),
+    (TRAIN_LABELS, gzip_idx(Y[:39]), 'expected 40 labels, found 39'),
+    (TEST_LABELS, gzip_idx(Y[:13]), 'expected 12 labels, got 13'),
+    (TEST_IMAGES, gzip_idx(X[:12].reshape(12, 5, 6)), 'expected .6, 5, .*5, 6')])
+def test_damage_is_named(folder, name, content, words):
+    (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=words) as caught:
+        read(folder)
+    assert str(caught.value).startswith(str(folder / name))
+    assert (folder / name).read_bytes() == content  # to delete it is for the person
+
+
+def test_every_flipped_bit_and_every_cut(tmp_path):
+    """What the loader makes of a damaged file is what it was, or a ValueError."""
+    for extract, expected in (input_data.extract_images, X[:9]), (input_data.extract_labels, Y):
+        content = gzip_idx(expected)
+        for i, byte in enumerate(content):
+            with pytest.raises(ValueError):
+                extract(io.BytesIO(content[:i]))
+            for bit in range(8):
+                damaged = content[:i] + bytes([byte ^ 1 << bit]) + content[i + 1:]
+                with contextlib.suppress(ValueError):
+                    found = extract(io.BytesIO(damaged))
+                    np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+
+
+def test_uncompressed_files_and_which_is_read(folder):
+    for name, plain in (TRAIN_IMAGES, TRAIN_IMAGES[:-3]), (TEST_LABELS, 't10k-labels.idx1-ubyte'):
+        (folder / plain).write_bytes(gzip.decompress((folder / name).read_bytes()))
+        (folder / name).unlink()
+    (folder / TRAIN_LABELS[:-3]).write_bytes(idx(np.zeros_like(Y)))  # the .gz comes first
+    (folder / TEST_LABELS[:-3]).mkdir()  # as some archives unpack: the search goes on
+    sets = read(folder, dtype='uint8', reshape=False)
+    assert np.array_equal(sets.train.images, X[10:, :, :, np.newaxis])
+    assert np.array_equal(sets.train.labels, Y[10:]) and np.array_equal(sets.test.labels, TEST_Y)
+
+
+def test_memory(monkeypatch):
+    assert input_data.MAX_BYTES > 16 + 697932 * 784  # EMNIST's largest
+    tracemalloc.start()
+    sets = input_data.read_data_sets(SAMPLE)
+    peak = tracemalloc.get_traced_memory()[1]  # the result, and little more than all pixels
+    assert peak <= sum(s.images.nbytes + s.labels.nbytes for s in sets) + 1.3 * 17000 * 784
+    monkeypatch.setattr(input_data, 'MAX_BYTES', 10**6)
+    with pytest.raises(ValueError, match='1000000 bytes'):
+        input_data.extract_images(SAMPLE / TRAIN_IMAGES)
+    tracemalloc.stop()

@@ -1,0 +1,81 @@
+"""Scripts written for TensorFlow 1 run with the loader copied beside them, and nothing else."""
+
+import shutil
+
+from helpers import ROOT, SAMPLE, finish, python
+
+# As such scripts were written; only the two lines that import, and what is asserted, are of today.
+SCRIPT = r'''
+import sys
+import numpy as np
+import input_data
+from input_data import read_data_sets
+assert 'tensorflow' not in sys.modules
+import tensorflow.compat.v1 as tf
+tf.disable_v2_behavior()
+
+# The beginners' tutorial.
+mnist = input_data.read_data_sets('MNIST_data', one_hot=True)
+x = tf.placeholder(tf.float32, [None, 784])
+W = tf.Variable(tf.zeros([784, 10]))
+b = tf.Variable(tf.zeros([10]))
+y = tf.nn.softmax(tf.matmul(x, W) + b)
+y_ = tf.placeholder(tf.float32, [None, 10])
+cross_entropy = tf.reduce_mean(
+    -tf.reduce_sum(y_ * tf.log(tf.clip_by_value(y, 1e-10, 1.0)), reduction_indices=[1]))
+train_step = tf.train.GradientDescentOptimizer(0.5).minimize(cross_entropy)
+correct_prediction = tf.equal(tf.argmax(y, 1), tf.argmax(y_, 1))
+accuracy = tf.reduce_mean(tf.cast(correct_prediction, tf.float32))
+with tf.Session() as sess:
+    sess.run(tf.global_variables_initializer())
+    for i in range(300):
+        batch_xs, batch_ys = mnist.train.next_batch(100)
+        sess.run(train_step, feed_dict={x: batch_xs, y_: batch_ys})
+    assert sess.run(accuracy, {x: mnist.test.images, y_: mnist.test.labels}) > 0.85
+assert mnist.train.epochs_completed == 2
+
+# fully_connected_feed.py, with fake data to test it.
+data_sets = input_data.read_data_sets('no such folder', True)
+images_placeholder = tf.placeholder(tf.float32, shape=(50, 784))
+labels_placeholder = tf.placeholder(tf.int32, shape=(50))
+logits = tf.matmul(images_placeholder, tf.Variable(tf.zeros([784, 10])))
+loss = tf.losses.sparse_softmax_cross_entropy(labels=tf.to_int64(labels_placeholder), logits=logits)
+train_op = tf.train.GradientDescentOptimizer(0.01).minimize(loss)
+with tf.Session() as sess:
+    sess.run(tf.global_variables_initializer())
+    losses = []
+    for step in range(data_sets.train.num_examples // 1000):
+        images_feed, labels_feed = data_sets.train.next_batch(50, True)
+        feed_dict = {images_placeholder: images_feed, labels_placeholder: labels_feed}
+        losses.append(sess.run([train_op, loss], feed_dict=feed_dict)[1])
+assert len(losses) == 10 and abs(losses[0] - np.log(10)) < 1e-5
+assert losses == sorted(losses, reverse=True) and losses[-1] < 0.1  # always the same label
+
+# The front of a generator against a discriminator: images that keep their shape, in [-1, 1].
+mnist = read_data_sets('MNIST_data/', dtype=tf.float32, reshape=False, validation_size=0, seed=1)
+real = tf.placeholder(tf.float32, [None, 28, 28, 1])
+mean = tf.reduce_mean(real)
+with tf.Session() as sess:
+    for step in range(mnist.train.num_examples // 128):
+        x = mnist.train.next_batch(128)[0] * 2 - 1
+    assert x.shape == (128, 28, 28, 1) and (x.min(), x.max()) == (-1, 1)
+    assert -0.9 < sess.run(mean, {real: x}) < -0.5
+
+images = read_data_sets('MNIST_data', dtype=tf.uint8).train.images
+assert images.dtype == np.uint8 and images.max() == 255
+# The first version of the module read paths.
+path = input_data.maybe_download('t10k-labels-idx1-ubyte.gz', 'MNIST_data')
+labels = input_data.extract_labels(path)
+assert (input_data.dense_to_one_hot(labels) == input_data.extract_labels(path, True)).all()
+print('done')
+'''
+
+
+def test_they_run(tmp_path):
+    """In a folder that holds the script, the loader and the data."""
+    (tmp_path / 'script.py').write_text(SCRIPT)
+    shutil.copy(ROOT / 'input_data.py', tmp_path)
+    shutil.copytree(SAMPLE, tmp_path / 'MNIST_data')
+    run = finish(python('script.py', cwd=tmp_path))
+    assert (run.status, run.out) == (0, 'done\n'), run.err
+    assert not (tmp_path / 'no such folder').exists()
