@@ -1,21 +1,18 @@
-"""Make every table and every picture of the README; by hand: python tests/experiments.py
+"""Make each number and picture of both READMEs, but for speed; by hand: python tests/experiments.py
 
-The tables go to stdout, as Markdown; the pictures go to .github/. It needs matplotlib and the four
-files of the real MNIST in MNIST_data, and takes one to two hours on two cores. What is trained is
-kept in logs/experiments: a run that was stopped goes on, and a second one takes a few minutes.
+The tables go to stdout, as Markdown; the pictures go to .github/. It needs matplotlib and the real
+MNIST in MNIST_data, and trains 58 networks in about an hour on two cores. Which one is trained, and
+its costs, go to stderr. What is trained is kept in logs/experiments: a second run takes minutes.
 
 A cell is the mean of the seeds 0, 1 and 2, in brackets the smallest and the largest. A cost is that
-of one image, the mean of all, where nothing else is said.
+of an image, the mean of all.
 """
 
+import contextlib
 import functools
-import io
 import os
 import sys
-import textwrap
-import time
 from collections import namedtuple
-from types import SimpleNamespace
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
@@ -23,157 +20,112 @@ import matplotlib
 import numpy as np
 import tensorflow.compat.v1 as tf
 from helpers import DATA, ROOT, SAMPLE
-from PIL import Image
 
 sys.path.append(str(ROOT))
 import dae_mnist
 import input_data
+from dae_mnist import binomial_mask, restore, tile
 
 matplotlib.use('Agg')
 from matplotlib import pyplot
 
-KEPT, GITHUB = ROOT / 'logs' / 'experiments', ROOT / '.github'
 SEEDS = 0, 1, 2
-NOISES = 0.0, 0.3, 0.5
+NAMES = {0.0: 'no noise', 0.3: '30 % noise', 0.5: '50 % noise'}  # by the share destroyed
+RATES = 0.005, 0.01, 0.02
 SIZES = 500, 2000, 10000, 55000  # numbers of training images
-COLOURS = {0.0: '#1f77b4', 0.3: '#d95f02', 0.5: '#2ca02c'}  # of the noises in a chart
+LABELLED = 100, 500, 1000, 5000
+STEPS = 1000  # of a classifier
+KEPT = ROOT / 'logs' / 'experiments'
+PICTURES = ROOT / '.github'
 
-# What a network is trained with: the noise is its corruption level, images says how many.
-Setting = namedtuple('Setting', 'noise seed images epochs hidden rate data',
-                     defaults=(0.3, 0, 55000, 20, 500, 0.02, 'mnist'))
-TRAINED = {'no noise': Setting(0.0), '30 % noise': Setting(0.3), '50 % noise': Setting(0.5)}
-STARTS = {'untrained': Setting(epochs=0), **TRAINED}
-LONG = {noise: Setting(noise, epochs=100) for noise in NOISES}
-LONG_SAMPLE = Setting(images=10000, epochs=100, data='sample')
-CHANGES = {
-    'none': Setting(), '100 epochs': Setting(epochs=100), 'learning rate 0.01': Setting(rate=0.01),
-    'learning rate 0.04': Setting(rate=0.04), '50 % noise': Setting(0.5),
-    '1,000 hidden units': Setting(hidden=1000)}
-ALL = {*LONG.values(), LONG_SAMPLE}
-ALL |= {Setting(noise, seed, n) for noise in NOISES for seed in SEEDS for n in SIZES}
-ALL |= {change._replace(seed=seed) for change in CHANGES.values() for seed in SEEDS}
-
-
-# Training
+# What a network is trained with; with all images it is the one that the script trains.
+Setting = namedtuple('Setting', 'noise rate seed images epochs hidden data',
+                     defaults=(0.3, 0.02, 0, 55000, 20, 500, 'mnist'))
 
 
 @functools.cache
 def read(name):
-    """Return the training and the test set of 'mnist' or 'sample', with images X and labels T."""
-    folder = {'mnist': DATA, 'sample': SAMPLE}[name]
-    sets = input_data.read_data_sets(str(folder), one_hot=True)
-    return [SimpleNamespace(X=part.images, T=part.labels) for part in (sets.train, sets.test)]
-
-
-def path_of(setting, prefix=''):
-    """Return the file that keeps what was trained, such as noise0.3-seed0-images500-... .npz."""
-    return KEPT / (prefix + '-'.join(f'{k}{v}' for k, v in setting._asdict().items()) + '.npz')
+    return input_data.read_data_sets({'mnist': DATA, 'sample': SAMPLE}[name], one_hot=True)
 
 
 def keep(path, make):
-    """Return the arrays in a file; where there is none, make() them and write it, in one step."""
+    """Return the arrays in a file; where there is none, make() them and write it."""
     if not path.exists():
-        arrays, part = make(), path.with_suffix('.part')
-        with part.open('wb') as file:
-            np.savez(file, **arrays)
+        part = path.with_suffix('.part.npz')
+        np.savez(part, **make())
         part.replace(path)
-    with np.load(path) as file:
-        return SimpleNamespace(**file)
+    return dict(np.load(path))
 
 
 def learn(setting):
-    """Return the network of a setting: W, b, b_prime, and its test costs of all epochs.
+    """Return the network of a setting, as `train` does.
 
-    Fewer images come round more often, so that every network is trained for the same number of
-    steps. With all images the network is the one that the script learns with the same flags.
+    Fewer images are repeated up to 55,000, so that batches are whole and all networks take the same
+    number of steps.
     """
+    name = '-'.join(f'{name}{value}' for name, value in setting._asdict().items())
+
     def make():
-        print('training', path_of(setting).stem, file=sys.stderr)
-        begin = time.monotonic()
-        train, test = read(setting.data)
-        trX = np.resize(train.X[:setting.images], train.X.shape)
-        teX = test.X if setting.images == len(train.X) else test.X[:1]  # its cost is not used
-        dae = dae_mnist.build_graph(setting.hidden, setting.rate, setting.seed)
-        rng = np.random.RandomState(setting.seed)
-        with tf.Session(graph=dae.graph) as sess:
-            sess.run(dae.init_op)
-            costs = [cost for _, cost in dae_mnist.train(sess, dae, trX, teX, rng,
-                                                         range(setting.epochs), 128, setting.noise)]
-            W, b, b_prime = sess.run([dae.W, dae.b, dae.b_prime])
-        if setting in ALL:
-            left = [s for s in ALL if s != setting and not path_of(s).exists()]
-            work = sum(s.epochs * s.hidden for s in left) / (setting.epochs * setting.hidden)
-            print(f'  {len(left)} of {len(ALL)} trainings are left, about '
-                  f'{work * (time.monotonic() - begin) / 60:.0f} minutes', file=sys.stderr)
-        return {'W': W, 'b': b, 'b_prime': b_prime, 'costs': costs}
-    return keep(path_of(setting), make)
+        print('training', name, file=sys.stderr)
+        train, _, test = read(setting.data)
+        trX = np.resize(train.images[:setting.images], train.images.shape)
+        with contextlib.redirect_stdout(sys.stderr):
+            return dae_mnist.train(trX, test.images, n_epochs=setting.epochs, seed=setting.seed,
+                                   learning_rate=setting.rate, corruption_level=setting.noise,
+                                   n_hidden=setting.hidden)
+    return keep(KEPT / f'{name}.npz', make)
 
 
 def classify(setting, n_labelled):
-    """Return W, b, V, c of a classifier 784-500-10 that starts from the W and b of a network."""
+    """Return W, b, V, c of a classifier 784-500-10 that starts from the W and b of a network.
+
+    All layers are trained, in STEPS steps of gradient descent with rate 0.5 on the mean
+    cross-entropy of 100 images, drawn from the first n_labelled training images.
+    """
     def make():
-        start, train = learn(setting), read('mnist')[0]
+        start, train = learn(setting), read('mnist').train
         with tf.Graph().as_default(), tf.Session() as sess:
             X = tf.placeholder(tf.float32, [None, 784])
             T = tf.placeholder(tf.float32, [None, 10])
-            W, b = tf.Variable(start.W), tf.Variable(start.b)
+            W, b = tf.Variable(start['W']), tf.Variable(start['b'])
             V, c = tf.Variable(tf.zeros([setting.hidden, 10])), tf.Variable(tf.zeros([10]))
             logits = tf.matmul(tf.nn.sigmoid(tf.matmul(X, W) + b), V) + c
             errors = tf.nn.softmax_cross_entropy_with_logits_v2(labels=T, logits=logits)
             train_op = tf.train.GradientDescentOptimizer(0.5).minimize(tf.reduce_mean(errors))
             sess.run(tf.global_variables_initializer())
             rng = np.random.RandomState(setting.seed)
-            for _ in range(1000):
+            for _ in range(STEPS):
                 batch = rng.randint(n_labelled, size=100)
-                sess.run(train_op, feed_dict={X: train.X[batch], T: train.T[batch]})
-            W, b, V, c = sess.run([W, b, V, c])
-        return {'W': W, 'b': b, 'V': V, 'c': c}
-    return keep(path_of(setting, f'labels{n_labelled}-'), make)
+                sess.run(train_op, feed_dict={X: train.images[batch], T: train.labels[batch]})
+            return sess.run({'W': W, 'b': b, 'V': V, 'c': c})
+    name = f'labels{n_labelled}-{setting.noise}-{setting.rate}-{setting.seed}-{setting.epochs}'
+    return keep(KEPT / f'{name}-{setting.hidden}.npz', make)
 
 
 # Measuring
 
 
-def sigmoid(x):
-    return 0.5 + 0.5 * np.tanh(0.5 * x)  # 1 / (1 + exp(-x)), without its overflow
+def lose(share):
+    return lambda X: binomial_mask(np.random.RandomState(0), X.shape, share) * X
 
 
-def restore(network, tilde_X):
-    """Return what a network makes of damaged images."""
-    Y = sigmoid(tilde_X @ network.W + network.b)
-    return sigmoid(Y @ network.W.T + network.b_prime)
-
-
-def cost_per_image(X, destroyed, restored=lambda tilde_X: tilde_X):
-    """Return the cost of restored(damaged X) when this share of the pixels is destroyed."""
-    rng, cost = np.random.RandomState(0), 0
-    for part in np.array_split(X, max(1, len(X) // 5000)):  # a few at a time, for the memory
-        Z = restored((rng.random_sample(part.shape) < 1 - destroyed) * part)
-        cost += np.sum((part - Z)**2, dtype=float)
-    return cost / len(X)
+def cost(X, Z):
+    return np.sum(np.square(X - Z), dtype=float) / len(X)
 
 
 @functools.cache
-def mending(setting, destroyed, training=False, factor=1):
-    """Return a network's cost per test image, or per training image (of 10,000 at most).
-
-    factor: what the network's input is multiplied by.
-    """
-    train, test = read(setting.data)
-    X = train.X[:min(setting.images, 10000)] if training else test.X
-    return cost_per_image(X, destroyed, lambda tilde_X: restore(learn(setting), factor * tilde_X))
+def restoring(setting, destroyed, part='test', factor=1.):
+    """Return the cost of restored images; factor is what the network's input is multiplied by."""
+    X = getattr(read(setting.data), part).images[:min(setting.images, 10000)]
+    return cost(X, restore(learn(setting), factor * lose(destroyed)(X)))
 
 
-def accuracy(setting, n_labelled, damage=None):
+def accuracy(setting, n_labelled, damage=lambda X: X):
     """Return how many per cent of the test digits, perhaps damaged, a classifier gets right."""
-    net, test = classify(setting, n_labelled), read('mnist')[1]
-    X = damage(test.X) if damage else test.X
-    logits = sigmoid(X @ net.W + net.b) @ net.V + net.c
-    return 100 * np.mean(logits.argmax(axis=1) == test.T.argmax(axis=1))
-
-
-def lose(share):
-    return lambda X: (np.random.RandomState(0).random_sample(X.shape) < 1 - share) * X
+    net, test = classify(setting, n_labelled), read('mnist').test
+    Y = 1 / (1 + np.exp(-(damage(test.images) @ net['W'] + net['b'])))
+    right = (Y @ net['V'] + net['c']).argmax(axis=1) == test.labels.argmax(axis=1)
+    return 100 * right.mean()
 
 
 def square(size, colour):
@@ -181,7 +133,7 @@ def square(size, colour):
     def damage(X):
         images = X.reshape(-1, 28, 28).copy()
         corners = np.random.RandomState(0).randint(4, 25 - size, (len(images), 2))
-        for image, (row, column) in zip(images, corners, strict=True):
+        for image, (row, column) in zip(images, corners):
             image[row:row + size, column:column + size] = colour
         return images.reshape(X.shape)
     return damage
@@ -194,37 +146,43 @@ def slant(X):
     return np.stack(moved, axis=1).reshape(X.shape)
 
 
-def specks(share):
-    """Return a damage: this share of the pixels is set, half of them to black, half to white."""
-    def damage(X):
-        chance = np.random.RandomState(0).random_sample(X.shape)
-        return np.where(chance < share, chance < share / 2, X).astype(X.dtype)
-    return damage
+def specks(X):
+    """Set a tenth of the pixels, half of them to black, half to white."""
+    chance = np.random.RandomState(0).random_sample(X.shape)
+    return np.where(chance < 0.1, chance < 0.05, X).astype(X.dtype)
 
 
 DAMAGES = {'undamaged': lambda X: X, '30 % of the pixels lost': lose(0.3),
            '50 % of the pixels lost': lose(0.5), 'a part covered, 8 × 8': square(8, 0),
            'a white stain, 4 × 4': square(4, 1), 'slanted': slant,
-           '10 % black or white specks': specks(0.1), '20 % black or white specks': specks(0.2)}
+           '10 % black or white specks': specks}
 
 
-# Tables and pictures
+def some_digits():
+    """Return the first test image of each digit."""
+    test = read('mnist').test
+    return test.images[test.labels.argmax(axis=0)]
 
 
-def percent(share):
-    return f'{100 * share:.0f} %'
+def values(measure, setting, *args, **kwargs):
+    return [measure(setting._replace(seed=seed), *args, **kwargs) for seed in SEEDS]
 
 
-def over_seeds(measure, setting, *args):
-    return [measure(setting._replace(seed=seed), *args) for seed in SEEDS]
-
-
-def cell(measure, setting, *args):
-    """Return the text of a measure of a setting: the mean over the seeds, and the range."""
-    values = over_seeds(measure, setting, *args)
-    digits = 1 if measure is accuracy else 2
-    mean, low, high = (f'{f(values):.{digits}f}' for f in (np.mean, min, max))
+def text(numbers, digits=2):
+    """Return a cell: the mean, and the range."""
+    mean, low, high = (f'{f(numbers):.{digits}f}' for f in (np.mean, min, max))
     return f'{mean} ({low} to {high})'
+
+
+def cell(measure, setting, *args, **kwargs):
+    return text(values(measure, setting, *args, **kwargs), 1 if measure is accuracy else 2)
+
+
+@functools.cache
+def best(noise):
+    """Return the setting of a noise with the rate of the lowest cost on the validation images."""
+    settings = [Setting(noise, rate) for rate in RATES]
+    return min(settings, key=lambda s: np.mean(values(restoring, s, noise, 'validation')))
 
 
 def print_table(head, rows):
@@ -233,174 +191,108 @@ def print_table(head, rows):
     print(flush=True)
 
 
-def tiles(images, columns):
-    """Return images [N, 784] as one, so many to a row, with a black frame around each."""
-    framed = np.pad(images.reshape(-1, 28, 28), [(0, 0), (1, 1), (1, 1)])
-    return np.block([list(row) for row in framed.reshape(-1, columns, 30, 30)])
+def print_rates():
+    """Learning rates: cost of the validation images, each network at its own noise"""
+    print_table(['noise', *RATES, 'taken'], [
+        [name, *(cell(restoring, Setting(noise, rate), noise, 'validation') for rate in RATES),
+         best(noise).rate] for noise, name in NAMES.items()])
 
 
-def filters(network, n):
-    """Return the n columns of W with the largest spread, each scaled to [0, 1] for itself."""
-    W = network.W[:, np.argsort(-network.W.std(axis=0), kind='stable')[:n]].T
-    low, high = W.min(axis=1, keepdims=True), W.max(axis=1, keepdims=True)
-    return (W - low) / (high - low)
+def print_restoring():
+    """Restoring: cost of the test images, by the share of pixels destroyed"""
+    X = read('mnist').test.images
+    rows = [[f'{destroyed:.0%}', *(cell(restoring, best(noise), destroyed) for noise in NAMES),
+             f'{cost(X, lose(destroyed)(X)):.2f}'] for destroyed in NAMES]
+    scaled = [cell(restoring, best(noise), 0, factor=1 - noise) for noise in NAMES]
+    print_table(['destroyed', *NAMES.values(), 'the damaged images'],
+                [*rows, ['0%, times 1 - noise', *scaled, '-']])
 
 
-def some_digits():
-    """Return ten test digits of the sample, one of each kind: MNIST's are not ours to publish."""
-    test = read('sample')[1]
-    return test.X[[np.argmax(test.T[:, digit]) for digit in range(10)]]
-
-
-def show(axes, grid, title=''):
-    axes.imshow(grid, cmap='gray', vmin=0, vmax=1, interpolation='nearest')
-    axes.set_title(title, fontsize=10)
-    axes.set_axis_off()
-
-
-def save(figure, name):
-    """Write a figure into .github/, in 32 colours, which takes a third of the bytes."""
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=130, facecolor='white')
-    pyplot.close(figure)
-    few = Image.open(picture).convert('RGB').quantize(32, dither=Image.Dither.NONE)
-    few.save(GITHUB / name, optimize=True)
-
-
-# The experiments, each a section of the output
-
-
-def print_mending():
-    """Mending: cost of test images"""
-    test = read('mnist')[1]
-    print_table(['destroyed', *TRAINED, 'the damaged images themselves'], [
-        [percent(destroyed), *(cell(mending, Setting(noise), destroyed) for noise in NOISES),
-         f'{cost_per_image(test.X, destroyed):.2f}'] for destroyed in NOISES])
-    factors = [cell(mending, Setting(noise), 0, False, 1 - noise) for noise in NOISES]
-    print('Nothing destroyed, but the input times 1 - noise:', *factors, sep=' | ', end='\n\n')
+def starts():
+    """Return {name: setting} of what a classifier can start from."""
+    return {'untrained': Setting(epochs=0), **{NAMES[noise]: best(noise) for noise in NAMES}}
 
 
 def print_recognising():
-    """Recognising: accuracy on test images, in per cent"""
-    print_table(['labelled images', *STARTS], [
-        [f'{n:,}', *(cell(accuracy, start, n) for start in STARTS.values())]
-        for n in (100, 500, 1000, 5000)])
+    """Recognising: accuracy on the test images, in per cent, by number of labelled images"""
+    print_table(['labelled images', *starts()], [
+        [f'{n:,}', *(cell(accuracy, start, n) for start in starts().values())] for n in LABELLED])
 
 
 def print_unseen_damage():
-    """Damage never seen: accuracy in per cent of classifiers that saw 1,000 undamaged images"""
-    print_table(['damage', *STARTS], [
-        [name, *(cell(accuracy, start, 1000, damage) for start in STARTS.values())]
+    """Damage never seen: accuracy in per cent, after 1,000 labelled undamaged images"""
+    means = {name: [np.mean(values(accuracy, start, 1000, damage)) for start in starts().values()]
+             for name, damage in DAMAGES.items()}
+    print_table(['damage', *starts()], [
+        [name, *(cell(accuracy, start, 1000, damage) for start in starts().values())]
         for name, damage in DAMAGES.items()])
-
-    figure, all_axes = pyplot.subplots(1, len(DAMAGES), figsize=(9, 2.65), layout='constrained')
-    for axes, (name, damage) in zip(all_axes, DAMAGES.items(), strict=True):
-        show(axes, tiles(damage(some_digits()[[3, 8]]), 1), textwrap.fill(name, 14))
-    save(figure, 'damage.png')
+    print_table(['points lost by', *starts()], [
+        [name, *(f'{whole - mean:.1f}' for whole, mean in zip(means['undamaged'], means[name]))]
+        for name in list(DAMAGES)[1:]])
+    digits = some_digits()[[3, 8]]
+    rows = np.stack([damage(digits) for damage in DAMAGES.values()], axis=1).reshape(-1, 784)
+    (PICTURES / 'damage.png').write_bytes(tile(rows, len(DAMAGES)))
 
 
 def print_overfitting():
-    """Overfitting: cost of training and of test images after 8,580 steps of 128"""
-    def cost(noise, n, destroyed, training):
-        return cell(mending, Setting(noise, images=n), destroyed, training)
-
-    print_table(
-        ['images', 'no noise, clean: training', 'test', '30 % noise, 30 % destroyed: training',
-         'test', 'no noise, 30 % destroyed: test'],
-        [[f'{n:,}', cost(0.0, n, 0, True), cost(0.0, n, 0, False), cost(0.3, n, 0.3, True),
-          cost(0.3, n, 0.3, False), cost(0.0, n, 0.3, False)] for n in SIZES])
-    print_table(
-        ['noise', 'images', *(f'{percent(destroyed)} destroyed: {images}' for destroyed in NOISES
-                              for images in ('training', 'test'))],
-        [[percent(noise), f'{n:,}', *(cost(noise, n, destroyed, training) for destroyed in NOISES
-                                      for training in (True, False))]
-         for noise in NOISES for n in SIZES])
-
-    def curve(noise, destroyed, training=False):
-        return [np.mean(over_seeds(mending, Setting(noise, images=n), destroyed, training))
-                for n in SIZES]
-
-    figure, all_axes = pyplot.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout='constrained')
-    own, lost = all_axes
-    for name, noise in zip(TRAINED, NOISES, strict=True):
-        colour = COLOURS[noise]
-        own.plot(SIZES, curve(noise, noise), 'o-', color=colour, label=f'{name}, test images')
-        own.plot(SIZES, curve(noise, noise, training=True), 'o:', color=colour,
-                 label=f'{name}, training images')
-        lost.plot(SIZES, curve(noise, 0.3), 'o-', color=colour, label=name)
-    lost.axhline(cost_per_image(read('mnist')[1].X, 0.3), color='#555555', linestyle='--',
-                 label='the damaged images themselves')
-    own.set_title('Each network on what it was trained for', fontsize=11)
-    lost.set_title('All on test images with 30 % destroyed', fontsize=11)
-    own.set_ylabel('cost per image')
-    for axes in all_axes:
-        axes.set(xscale='log', ylim=(0, 29), xlabel='training images', xticks=SIZES)
-        axes.set_xticks([], minor=True)
-        axes.xaxis.set_major_formatter('{x:,.0f}')
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-    save(figure, 'overfitting.png')
+    """Overfitting: cost of training and test images after 8,580 steps, each at its own noise"""
+    rows = []
+    for noise in 0.0, 0.3:
+        for n in SIZES:
+            setting = best(noise)._replace(images=n)
+            known = np.array(values(restoring, setting, noise, 'train'))
+            new = np.array(values(restoring, setting, noise))
+            rows.append([NAMES[noise], f'{n:,}', text(known), text(new), text(new - known),
+                         text(new / known, 1), cell(restoring, setting, 0.3)])
+    print_table(['noise', 'training images', 'training', 'test', 'test - training',
+                 'test / training', 'test, 30 % destroyed'], rows)
 
 
 def print_run():
-    """What a run shows, with --seed 0: the costs that are printed, of all test images"""
-    mnist, sample = learn(LONG[0.3]), learn(LONG_SAMPLE)
+    """A run with the defaults and --seed 0: cost per test image"""
+    networks = {'MNIST': (learn(Setting(epochs=100)), 10000),
+                'the sample': (learn(Setting(images=10000, epochs=100, data='sample')), 2000)}
     epochs = 0, 1, 4, 9, 19, 49, 99
     print_table(['epoch', *epochs], [
-        [name, *(f'{network.costs[epoch]:,.0f}' for epoch in epochs)] for name, network in
-        (('cost on MNIST, 10,000 test images', mnist),
-         ('cost on the sample, 2,000 test images', sample))])
-    print('The first lines on MNIST:', *mnist.costs[:5], '\n')
-    train, test = read('mnist')
-    mean_image = train.X.mean(axis=0, dtype=float)
-    print_table(['10,000 test images, 30 % destroyed', 'all', 'per image', 'per pixel', 'rms'], [
-        [name, f'{cost * 10000:,.0f}', f'{cost:.2f}', f'{cost / 784:.4f}',
-         f'{(cost / 784)**0.5:.3f}'] for name, cost in (
-            ('after 100 epochs', mnist.costs[-1] / 10000),
-            ('the damaged images themselves', cost_per_image(test.X, 0.3)),
-            ('always the mean image', cost_per_image(test.X, 0.3, lambda tilde_X: mean_image)))])
-
-    figure, axes = pyplot.subplots(figsize=(7.5, 3.2), layout='constrained')
-    axes.plot(mnist.costs, color=COLOURS[0.3], label='MNIST, 10,000 test images')
-    axes.plot(sample.costs, color=COLOURS[0.0], label='the sample, 2,000 test images')
-    axes.set(xlabel='epoch', ylabel='cost, as printed', ylim=(0, None), xlim=(0, 100))
-    axes.yaxis.set_major_formatter('{x:,.0f}')
-    axes.grid(alpha=0.3)
+        [name, *(f'{network["costs"][epoch] / n:.2f}' for epoch in epochs)]
+        for name, (network, n) in networks.items()])
+    print('As printed on MNIST:', *networks['MNIST'][0]['costs'][list(epochs)], '\n')
+    figure, axes = pyplot.subplots(figsize=(7.5, 3), layout='constrained')
+    for (name, (network, n)), line in zip(networks.items(), ('-', '--')):
+        axes.plot(network['costs'] / n, line, color='#d95f02', label=name)
+    axes.set(xlabel='epoch', ylabel='cost per test image', ylim=(0, None), xlim=(0, 100))
     axes.legend()
-    save(figure, 'cost.png')
-
-    pixels = np.uint8(tiles(filters(mnist, 80), 16) * 31) * 8  # 32 grey levels
-    Image.fromarray(np.kron(pixels, np.ones((2, 2), np.uint8))).save(GITHUB / 'filters.png',
-                                                                     optimize=True)
-    digits, damaged = some_digits(), lose(0.3)(some_digits())
-    figure, all_axes = pyplot.subplots(3, figsize=(9, 2.8), layout='constrained')
-    for axes, images, name in zip(all_axes, (digits, damaged, restore(sample, damaged)),
-                                  ('clean', 'damaged', 'restored'), strict=True):
-        show(axes, tiles(images, 10))
-        axes.text(-6, 15, name, ha='right', va='center', fontsize=11)
-    save(figure, 'reconstructions.png')
+    figure.savefig(PICTURES / 'cost.png', dpi=110)
+    clean = some_digits()
+    damaged = lose(0.3)(clean)
+    rows = np.concatenate([clean, damaged, restore(networks['MNIST'][0], damaged)])
+    (PICTURES / 'reconstructions.png').write_bytes(tile(rows, 10))
 
 
 def print_filters():
-    """Filters: filters_by_noise.png, from seed 0 after 100 epochs"""
-    figure, all_axes = pyplot.subplots(1, 3, figsize=(9, 3.3), layout='constrained')
-    for axes, name, noise in zip(all_axes, TRAINED, NOISES, strict=True):
-        show(axes, tiles(filters(learn(LONG[noise]), 49), 7), name)
-    save(figure, 'filters_by_noise.png')
+    """Filters: the first 50 units after 100 epochs with seed 0"""
+    networks = {f'filters_{100 * noise:.0f}.png': best(noise) for noise in NAMES}
+    for name, setting in {'filters.png': Setting(), **networks}.items():
+        W = learn(setting._replace(epochs=100))['W'].T[:50]
+        (PICTURES / name).write_bytes(tile(np.clip(0.5 + W / 2, 0, 1), 10))
 
 
-def print_getting_further():
-    """Getting further: cost of test images with 30 % destroyed, accuracy with 1,000 labels"""
+def print_changes():
+    """One change: cost of the test images with 30 % destroyed, accuracy with 1,000 labels"""
+    changes = {'none: 20 epochs, rate 0.02': Setting(), '100 epochs': Setting(epochs=100),
+               'rate 0.01': Setting(rate=0.01), 'rate 0.04': Setting(rate=0.04),
+               'rate 0.01, 100 epochs': Setting(rate=0.01, epochs=100),
+               '50 % noise': Setting(0.5), '1,000 hidden units': Setting(hidden=1000)}
     print_table(['change', 'cost', 'accuracy'], [
-        [name, cell(mending, change, 0.3), cell(accuracy, change, 1000)]
-        for name, change in CHANGES.items()])
+        [name, cell(restoring, setting, 0.3), cell(accuracy, setting, 1000)]
+        for name, setting in changes.items()])
 
 
 def main():
     KEPT.mkdir(parents=True, exist_ok=True)
-    for experiment in (print_mending, print_recognising, print_unseen_damage, print_overfitting,
-                       print_run, print_filters, print_getting_further):
-        print(f'## {experiment.__doc__}\n', flush=True)
+    for experiment in (print_run, print_filters, print_rates, print_restoring, print_overfitting,
+                       print_recognising, print_unseen_damage, print_changes):
+        print(f'### {experiment.__doc__}\n', flush=True)
         experiment()
 
 

@@ -1,0 +1,43 @@
+"""The programs that are run by hand still run: each for a moment, on the sample."""
+
+from helpers import ROOT, finish, python
+
+# The whole program, with networks of one epoch on the sample, one seed, and short classifiers.
+MOMENT = f'''
+import sys
+sys.path[0] = {str(ROOT / 'tests')!r}
+import numpy as np
+import experiments as e
+from pathlib import Path
+e.DATA, e.KEPT, e.PICTURES = e.SAMPLE, Path('kept'), Path()
+e.SEEDS, e.LABELLED, e.STEPS = (0,), (100,), 5
+
+def learn(setting, learn=e.learn):
+    network = learn(setting._replace(images=10000, epochs=min(setting.epochs, 1), data='sample'))
+    return {{**network, 'costs': np.resize(network['costs'], 100)}}
+e.learn = learn
+e.main()
+'''
+
+
+def tables(text):
+    """Return the tables of a Markdown text, each a list of rows of equal length."""
+    blocks = [block.splitlines() for block in text.split('\n\n') if block.lstrip().startswith('|')]
+    rows = [[line.strip('| ').split(' | ') for line in block] for block in blocks]
+    assert all(len({len(row) for row in table}) == 1 for table in rows), rows
+    return rows
+
+
+def test_experiments(empty_folder):
+    run = finish(python('-c', MOMENT))
+    assert run.status == 0, run.err[-2000:]
+    assert [len(table) for table in tables(run.out)] == [4, 5, 6, 10, 3, 9, 8, 9], run.out
+    assert {path.name for path in empty_folder.glob('*.png')} == {
+        path.name for path in (ROOT / '.github').glob('*.png')}
+
+
+def test_benchmark(small_set):
+    run = finish(python(ROOT / 'tests' / 'benchmark.py', '--rounds', 1, '--data_dir', small_set))
+    assert run.status == 0, run.err[-2000:]
+    rows = tables(run.out)[0]
+    assert {'this script', 'the listing', 'NumPy by hand'} <= {row[0] for row in rows}
