@@ -40,16 +40,11 @@ images_placeholder = tf.placeholder(tf.float32, shape=(50, 784))
 labels_placeholder = tf.placeholder(tf.int32, shape=(50))
 logits = tf.matmul(images_placeholder, tf.Variable(tf.zeros([784, 10])))
 loss = tf.losses.sparse_softmax_cross_entropy(labels=tf.to_int64(labels_placeholder), logits=logits)
-train_op = tf.train.GradientDescentOptimizer(0.01).minimize(loss)
 with tf.Session() as sess:
     sess.run(tf.global_variables_initializer())
-    losses = []
-    for step in range(data_sets.train.num_examples // 1000):
-        images_feed, labels_feed = data_sets.train.next_batch(50, True)
-        feed_dict = {images_placeholder: images_feed, labels_placeholder: labels_feed}
-        losses.append(sess.run([train_op, loss], feed_dict=feed_dict)[1])
-assert len(losses) == 10 and abs(losses[0] - np.log(10)) < 1e-5
-assert losses == sorted(losses, reverse=True) and losses[-1] < 0.1  # always the same label
+    images_feed, labels_feed = data_sets.train.next_batch(50, True)
+    feed_dict = {images_placeholder: images_feed, labels_placeholder: labels_feed}
+    assert abs(sess.run(loss, feed_dict=feed_dict) - np.log(10)) < 1e-5
 
 # The front of a generator against a discriminator: images that keep their shape, in [-1, 1].
 mnist = read_data_sets('MNIST_data/', dtype=tf.float32, reshape=False, validation_size=0, seed=1)
@@ -63,7 +58,6 @@ with tf.Session() as sess:
 
 images = read_data_sets('MNIST_data', dtype=tf.uint8).train.images
 assert images.dtype == np.uint8 and images.max() == 255
-# The first version of the module read paths.
 path = input_data.maybe_download('t10k-labels-idx1-ubyte.gz', 'MNIST_data')
 labels = input_data.extract_labels(path)
 assert (input_data.dense_to_one_hot(labels) == input_data.extract_labels(path, True)).all()

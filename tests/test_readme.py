@@ -54,7 +54,7 @@ def test_the_transcript_begins_as_the_script_says_and_mnist_shows(real_mnist, tm
     mnist = input_data.read_data_sets(real_mnist)
     X = mnist.test.images
     damaged = dae_mnist.corruption_level * (X.astype(float) ** 2).sum() / len(X)  # on average
-    assert re.search(r'lost pixels cost ([\d.]+)', TUTORIAL)[1] == f'{damaged:.1f}'
+    assert re.search(r'The damage costs ([\d.]+);', TUTORIAL)[1] == f'{damaged:.1f}'
 
 
 def test_lines_of_the_script_are_quoted_letter_for_letter():

@@ -10,14 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers import (
-    ROOT, SAMPLE, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, copy_project, finish, learned, python,
-    random_set, write_set)
+    SAMPLE, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, learned, random_set, write_set)
 
 import dae_mnist
 import input_data
-
-SETTINGS = {'n_epochs': 2, 'batch_size': 100, 'learning_rate': 0.01, 'corruption_level': 0.4,
-            'n_hidden': 7, 'seed': 5}
 
 
 @pytest.fixture
@@ -49,7 +45,8 @@ def no_mnist(tmp_path, monkeypatch):
 
 
 def test_each_flag_trains_as_the_same_number_given_to_train(main, small_set):
-    base = {**SETTINGS, 'n_epochs': 1, 'batch_size': 128}
+    base = {'n_epochs': 1, 'batch_size': 128, 'learning_rate': 0.01, 'corruption_level': 0.4,
+            'n_hidden': 7, 'seed': 5}
     mnist = input_data.read_data_sets(small_set)
     seen = set()
     for changed in [{}, *({name: 2 * value} for name, value in base.items())]:
@@ -60,17 +57,6 @@ def test_each_flag_trains_as_the_same_number_given_to_train(main, small_set):
         np.testing.assert_array_equal(costs, expected)
         seen.add(costs.tobytes())
     assert len(seen) == 7
-
-
-def test_without_flags_the_constants_as_they_are_now(main, small_set, monkeypatch):
-    for name, value in SETTINGS.items():
-        monkeypatch.setattr(dae_mnist, name, value, raising=False)
-    mnist = input_data.read_data_sets(small_set)
-    settings = {name: value for name, value in SETTINGS.items() if name != 'seed'}
-    flagged = main('--seed', 5).learned['costs']
-    expected = dae_mnist.train(mnist.train.images, mnist.test.images, seed=5, **settings)['costs']
-    np.testing.assert_array_equal(flagged, expected)
-    assert main().learned['costs'][0] != expected[0]  # `seed` is the reader's own, no constant
 
 
 @pytest.mark.parametrize('flag, good, bad', [
@@ -155,12 +141,3 @@ def test_a_tilde_is_the_home_in_both_folders(main, small_set, tmp_path, monkeypa
     shutil.copytree(small_set, tmp_path / 'digits')
     run = main('--n_hidden', 1, '--n_epochs', 1, '--log_dir', '~/run', data_dir='~/digits')
     assert run.status == 0 and (tmp_path / 'run' / 'learned.npz').is_file()
-
-
-def test_the_files_alone_in_an_empty_folder(tmp_path):
-    """As pasted into a new place: MNIST cannot be had, and there is no sample."""
-    folder = copy_project(tmp_path / 'new', sample=False)
-    run = finish(python('dae_mnist.py', cwd=folder))
-    assert (run.status, run.out) == (1, '')
-    assert run.err.splitlines()[-1].startswith(f'dae_mnist.py: {TRAIN_IMAGES} could not be')
-    assert str(ROOT) not in run.err
