@@ -69,7 +69,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
 
 
 class DataSet:
-    """`images` and `labels` in the order of the files, and batches of them in random order."""
+    """`images` and `labels` in the order of the files, and batches, by default in random order."""
 
     def __init__(self, images, labels, fake_data=False, one_hot=False, dtype=np.float32,
                  reshape=True, seed=None):
@@ -90,7 +90,7 @@ class DataSet:
         self._order = np.arange(self.num_examples)
 
     def next_batch(self, batch_size, fake_data=False, shuffle=True):
-        """Return the next 1 to N images and labels, copied; if shuffle, each epoch in new order."""
+        """Return the next images and labels, copied; ValueError unless batch_size is in [1, N]."""
         if fake_data or self._fake_data:
             label = [1] + [0] * 9 if self._one_hot else 0
             return [[1] * 784 for _ in range(batch_size)], [label for _ in range(batch_size)]
@@ -129,7 +129,7 @@ def dense_to_one_hot(labels_dense, num_classes=10):
 
 
 def maybe_download(filename, work_directory, source_url=None):
-    """Return the path of a file; if it is missing, download it from source_url, its own address."""
+    """Return a file's path, downloaded if missing from source_url, its own address; or OSError."""
     source_url = (source_url or DEFAULT_SOURCE_URL).removesuffix(filename)
     return str(_complete(work_directory, [filename], source_url)[0])
 

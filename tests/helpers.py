@@ -22,15 +22,15 @@ NAMES = TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = (
 STARTUP = re.compile(r'WARNING: All log messages|[IWE]\d{4} |\d{4}-\d\d-\d\d \S+: [IWE] ')
 
 
-def idx(array, shape=None, magic=None):
+def idx(array, shape=None):
     """Return the bytes of an IDX file of a uint8 array, whose header may promise another shape."""
-    header = [magic or 2048 + array.ndim, *(shape or array.shape)]
+    header = [2048 + array.ndim, *(shape or array.shape)]
     return struct.pack(f'>{len(header)}I', *header) + array.tobytes()
 
 
-def gzip_idx(array, shape=None, magic=None):
+def gzip_idx(array, shape=None):
     """Return the bytes of a gzipped IDX file."""
-    return gzip.compress(idx(array, shape, magic), compresslevel=1, mtime=0)
+    return gzip.compress(idx(array, shape), compresslevel=1, mtime=0)
 
 
 def read_idx(path):
@@ -56,11 +56,9 @@ def write_set(folder, arrays):
     return folder
 
 
-def copy_project(folder, sample=True):
-    """Copy the script and the loader into a folder, and the sample, but not MNIST; return it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if sample:
-        shutil.copytree(SAMPLE, folder / 'MNIST_data' / 'sample')
+def copy_project(folder):
+    """Copy the script, the loader and the sample into a new folder, without MNIST; return it."""
+    shutil.copytree(SAMPLE, folder / 'MNIST_data' / 'sample')
     for name in 'dae_mnist.py', 'input_data.py':
         shutil.copy(ROOT / name, folder)
     return folder

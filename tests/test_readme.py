@@ -116,8 +116,3 @@ def test_the_tutorial_quotes_the_report():
     report = set(re.findall(r'\d+\.\d+', REPORT.read_text('utf-8')))
     rounded = {f'{float(number):.1f}' for number in report}
     assert len(numbers) > 15 and numbers <= report | rounded, numbers - report - rounded
-
-
-def test_the_oldest_tensorflow_is_required():
-    requirements = (ROOT / 'requirements.txt').read_text()
-    assert re.search(r'^tensorflow>=(\S+)$', requirements, re.M)[1] in requirements.split('#')[1]
