@@ -1,6 +1,6 @@
 """Load MNIST as `tensorflow.examples.tutorials.mnist.input_data` did. Needs NumPy, Python 3.10.
 
-On purpose, no batch is longer than the set, and NumPy's global random generator is left alone.
+Unlike there, a batch longer than the set is a ValueError, and NumPy's global generator is not used.
 """
 
 import collections
@@ -43,7 +43,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     reshape: if true, images are [N, rows * columns]; else [N, rows, columns, 1].
     validation_size: how many of the first training images are set apart.
     seed: decides the order of `next_batch`; None for a new order in each run.
-    source_url: the address of another set. It is not mixed with MNIST; two other sets may be.
+    source_url: the address of another set, not mixed with MNIST's images; two others may be.
     Raises OSError for the network or the disk, ValueError for damage, mixed sets or too few images.
     """
     options = dict(one_hot=one_hot, dtype=dtype, reshape=reshape, seed=seed)
@@ -55,11 +55,11 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     images, labels = extract_images(paths[0]), extract_labels(paths[1], one_hot)
     test_images, test_labels = extract_images(paths[2]), extract_labels(paths[3], one_hot)
     if len(labels) != len(images):
-        raise ValueError(f'{paths[1]}: expected {len(images)} labels, found {len(labels)}')
+        raise ValueError(f'{paths[1]}: {len(images)} labels needed, {len(labels)} found')
     if len(test_labels) != len(test_images):
-        raise ValueError(f'{paths[3]}: expected {len(test_images)} labels, got {len(test_labels)}')
+        raise ValueError(f'{paths[3]}: {len(test_images)} labels needed, {len(test_labels)} found')
     if test_images.shape[1:] != images.shape[1:]:
-        raise ValueError(f'{paths[2]}: expected {images.shape[1:]}, found {test_images.shape[1:]}')
+        raise ValueError(f'{paths[2]}: {images.shape[1:]} needed, {test_images.shape[1:]} found')
     if not 0 <= validation_size <= len(images):
         raise ValueError(f'{paths[0]} holds {len(images)} images: more than {validation_size} are '
                          'needed, as so many are set apart for validation (validation_size).')
@@ -201,7 +201,7 @@ def _fetch(path, source_url, is_mnist):
                     if len(content) > MAX_BYTES or time.monotonic() > end:
                         raise ValueError(f'over {MAX_BYTES} bytes or {DEADLINE} s')
             array = _parse(content, path.name)
-            if is_mnist and hashlib.sha256(array).hexdigest() != SHA256[path.name]:
+            if is_mnist and hashlib.sha256(array).hexdigest() != SHA256.get(path.name):
                 raise ValueError("not MNIST's")
             return content
         except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:

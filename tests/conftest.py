@@ -15,10 +15,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests
 
 @pytest.fixture(scope='session')
 def real_mnist():
-    """The folder with the four files of the real MNIST; without them the test skips.
-
-    With REQUIRE_MNIST=1 in the environment it fails instead: there they are meant to be.
-    """
+    """The folder of the real MNIST. Without it the test skips, or fails with REQUIRE_MNIST=1."""
     missing = [name for name in NAMES if not (DATA / name).is_file()]
     if missing:
         stop = pytest.fail if os.environ.get('REQUIRE_MNIST') == '1' else pytest.skip
@@ -28,10 +25,7 @@ def real_mnist():
 
 @pytest.fixture(scope='session')
 def small_set(tmp_path_factory):
-    """A folder with a data set of 300 training images (after the 5,000 set apart) and 40 for tests.
-
-    With batches of 128, 44 images are left over.
-    """
+    """A folder with a set of 300 training images, after the 5,000 set apart, and 40 for tests."""
     return write_set(tmp_path_factory.mktemp('small') / 'data', random_set(train=5300, test=40))
 
 

@@ -9,12 +9,6 @@ from helpers import ROOT, STARTUP, copy_project, environment
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-EAGER = '''
-import tensorflow as tf
-print(tf.executing_eagerly(), tf.function(lambda x: x * x)(tf.constant(3.)).numpy())
-'''
-
-
 @pytest.fixture(scope='module')
 def source():
     """The script, with a smaller network and fewer epochs."""
@@ -77,14 +71,12 @@ def assert_trained(result, cell, epochs, pictures):
 
 
 @pytest.mark.parametrize('host', ['', "__file__ = 'notebook.ipynb'"])
-def test_pasted_between_eager_cells(cell, source, host):
-    assert cell('%reset -f\nimport sys; print(sys.argv[1])').out == '-f\n'  # the kernel's own
-    eager = cell(EAGER + host)
-    assert eager.out == 'True 9.0\n'
+def test_pasted(cell, source, host):
+    assert cell(f'%reset -f\n{host}\nimport sys; print(sys.argv[1])').out == '-f\n'  # the kernel's
     assert_trained(cell(source), cell, epochs=3, pictures=2)
     assert cell("print({name: a.shape for name, a in learned.items()})").out == (
         "{'W': (784, 20), 'b': (20,), 'b_prime': (784,), 'costs': (3,)}\n")
-    assert cell(EAGER).out == eager.out
+    assert cell('print(tf.executing_eagerly())').out == 'True\n'
 
 
 def test_a_constant_that_is_edited_later_trains_as_the_same_number_given_to_train(cell, source):
@@ -141,5 +133,5 @@ def test_the_stop_button(cell, source, way):
     assert count - len(result.out.splitlines()) in (0, 1) and count >= 2
     folder = re.search(r'go to (\S+)\.', result.err)[1]
     assert cell("print(len(learned['costs']))").out == f'{count}\n'
-    assert cell(f"import os; print(sorted(os.listdir({folder!r})))").out == (
-        "['filters.png', 'learned.npz', 'reconstructions.png']\n")
+    pictures = cell(f"import glob; print(len(glob.glob('{folder}/*.png')))")
+    assert pictures.out == '2\n'

@@ -1,6 +1,5 @@
 """The script as a process: how it is stopped, killed, out of disk, and how it ends each time."""
 
-import os
 import re
 import signal
 import threading
@@ -20,8 +19,6 @@ sys.path[0] = {str(ROOT)!r}
 %s
 runpy.run_path(sys.argv[0], run_name='__main__')
 '''
-
-pytestmark = pytest.mark.skipif(os.name != 'posix', reason='sends signals, limits files')
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from helpers import ROOT, finish, python
 
-# The whole program, with networks of one epoch on the sample, one seed, and short classifiers.
+# The whole program, with networks of one epoch on the sample.
 MOMENT = f'''
 import sys
 sys.path[0] = {str(ROOT / 'tests')!r}

@@ -28,10 +28,6 @@ def table(corner):
     return [re.split(r' *\| *', line.strip('| ')) for line in text.splitlines()[2:]]
 
 
-def in_backticks(text):
-    return re.findall(r'`([^`]+)`', text)
-
-
 def test_the_blocks_run_one_after_another_after_the_one_command(tmp_path):
     """On the sample, with one epoch in place of the hundred."""
     folder = copy_project(tmp_path / 'clone')
@@ -62,19 +58,6 @@ def test_lines_of_the_script_are_quoted_letter_for_letter():
     assert len(rows) == 4
     for k, (code, _) in enumerate(rows, 1):
         assert f'\n    {code.strip("`")}  # ({k})' in SCRIPT
-
-
-def test_the_porting_table_quotes_both_programs():
-    listing = (ROOT / 'tests' / 'listing.py').read_text('utf-8')
-    written_anew = 'import tensorflow as tf', 'tf.initialize_all_variables()'
-
-    def occurs(code, program):
-        pattern = re.escape(code.replace('"', "'")).replace(r'\.\.\.', '.*')
-        pattern = pattern.replace('shape', r'[\w.]+').replace(r'0\.7', '1 - corruption_level')
-        return re.search(pattern, program)
-    for old, new, _ in table('the listing'):
-        assert all(occurs(code, listing) for code in in_backticks(old) if code not in written_anew)
-        assert all(occurs(code, SCRIPT) for code in in_backticks(new)), new
 
 
 def test_the_table_of_flags():

@@ -1,18 +1,17 @@
 """What a run leaves in its folder: the kept file and two pictures."""
 
-import contextlib
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from helpers import TEST_IMAGES, learned, random_set, write_set
+from helpers import TEST_IMAGES, random_set, write_set
 
 import dae_mnist
 
 pytestmark = pytest.mark.usefixtures('empty_folder')
-ALL = ['filters.png', 'learned.npz', 'reconstructions.png']
 
 
 def main(data_dir, *flags):
@@ -32,15 +31,9 @@ def tiles(name, columns):
     return small
 
 
-def test_a_run_leaves_three_files(small_set):
-    result = main(small_set)
-    assert sorted(os.listdir('run')) == ALL
-    for name, array in learned('run').items():
-        np.testing.assert_array_equal(array, result[name])
-
-
 def test_a_run_never_writes_over_another(small_set):
     main(small_set)
+    assert sorted(os.listdir('run')) == ['filters.png', 'learned.npz', 'reconstructions.png']
     before = {path: path.read_bytes() for path in Path('run').iterdir()}
     with pytest.raises(FileExistsError, match='run'):
         main(small_set, '--seed', '4')
@@ -58,12 +51,9 @@ def test_filters_are_columns_of_w_on_one_scale(small_set):
     assert abs(filters[:9].reshape(9, 784) - expected).max() < 0.51
 
 
-def test_at_most_100_filters_and_one_that_is_even(small_set):
+def test_at_most_100_filters(small_set):
     main(small_set, '--n_hidden', '130')
     assert len(tiles('filters.png', 10)) == 100
-    even = {**learned('run'), 'W': np.full([784, 130], -0.5, np.float32)}
-    dae_mnist.write_pictures(Path('run'), even, np.zeros([1, 784]), 0.3)
-    assert np.unique(tiles('filters.png', 10)).tolist() == [64]
 
 
 @pytest.mark.parametrize('count, level', [(40, 0.3), (40, 0.6), (4, 0.), (1, 0.3)])
@@ -82,14 +72,8 @@ def test_reconstructions_are_clean_damaged_restored(tmp_path, count, level):
                                   damaged.reshape(-1, 28, 28))
 
 
-@pytest.mark.parametrize('epoch', [0, 1])
-def test_a_stop_leaves_weights_and_pictures_or_neither(small_set, epoch, monkeypatch):
-    def interrupt(rng, shape, level):
-        costs = learned('run')['costs'] if os.path.exists('run/learned.npz') else []
-        if len(costs) == epoch and shape[0] == 128:
-            raise KeyboardInterrupt
-        return np.ones(shape, bool)
-    monkeypatch.setattr(dae_mnist, 'binomial_mask', interrupt)
-    with contextlib.suppress(SystemExit):
+def test_a_stop_in_the_first_epoch_leaves_neither_weights_nor_pictures(small_set, monkeypatch):
+    monkeypatch.setattr(dae_mnist, 'binomial_mask', lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit) as stop:
         main(small_set)
-    assert sorted(os.listdir('run')) == (ALL if epoch else [])
+    assert stop.value.code == 130 and not os.listdir('run')

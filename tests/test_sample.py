@@ -11,5 +11,4 @@ def test_the_program_draws_the_committed_set(empty_folder):
     assert (run.status, run.out, run.err) == (0, '', '')
     assert sorted(os.listdir('new')) == sorted(NAMES)
     for name in NAMES:
-        np.testing.assert_array_equal(read_idx(empty_folder / 'new' / name),
-                                      read_idx(SAMPLE / name), err_msg=name)
+        np.testing.assert_array_equal(read_idx(f'new/{name}'), read_idx(SAMPLE / name))

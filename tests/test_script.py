@@ -1,7 +1,5 @@
 """The script's flags, the data that it takes, what it says where, and what it refuses."""
 
-import contextlib
-import io
 import re
 import shutil
 from pathlib import Path
@@ -17,22 +15,20 @@ import input_data
 
 
 @pytest.fixture
-def main(empty_folder, small_set):
+def main(empty_folder, small_set, capsys):
     """A function that runs dae_mnist.main on the small set: status, out, err and learned."""
     def main(*flags, data_dir=small_set):
         if data_dir:
             flags = *flags, '--data_dir', data_dir
-        run = SimpleNamespace(status=0, learned=None)
-        with contextlib.redirect_stdout(io.StringIO()) as out, \
-                contextlib.redirect_stderr(io.StringIO()) as err:
-            try:
-                run.learned = dae_mnist.main([str(flag) for flag in flags])
-            except (SystemExit, OSError) as stop:
-                run.status = getattr(stop, 'code', str(stop))
-                if isinstance(run.status, str):  # the last lines of the script print it
-                    print(run.status, file=err)
-                    run.status = 1
-        run.out, run.err = out.getvalue(), err.getvalue()
+        run = SimpleNamespace(status=0, learned=None, said='')
+        try:
+            run.learned = dae_mnist.main([str(flag) for flag in flags])
+        except (SystemExit, OSError) as stop:
+            run.status = getattr(stop, 'code', str(stop))
+            if isinstance(run.status, str):  # the last lines of the script print it
+                run.status, run.said = 1, run.status
+        run.out, run.err = capsys.readouterr()
+        run.err += run.said
         return run
     return main
 
