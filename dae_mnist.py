@@ -2,18 +2,18 @@
 
 An autoencoder is asked to give back its own input. 500 hidden units can copy 784 pixels almost
 exactly without learning how digits are built. So 30 % of the pixels are set to 0 first, and the
-network must give back the undamaged image. A lost pixel can only be inferred from those around it,
-by knowing how strokes run. Each hidden unit learns a piece of that knowledge, a column of W.
+network must give back the undamaged image. A lost pixel can only be inferred from those that are
+kept, by knowing how strokes run. Each hidden unit learns a piece of that knowledge, a column of W.
 
     tilde_X = mask * X                  [N, 784]  the images, damaged: the mask holds 0s and 1s  (1)
     Y = sigmoid(tilde_X W + b)          [N, 500]  the hidden code; W is [784, 500]               (2)
     Z = sigmoid(Y W_prime + b_prime)    [N, 784]  restored; W_prime is W transposed, "tied" to W (3)
     cost = sum((X - Z)^2)               a number  compared with the clean X, not with tilde_X    (4)
 
-`python dae_mnist.py --seed 0` prints each epoch's number and the cost of all 10,000 test images,
-damaged anew each time: first `0 111713.84` (TensorFlow 2.21, CPU), after 100 epochs about 56,000,
-or 5.6 an image. Left damaged, with Z = tilde_X, the images cost 267,800, or 26.8 each.
-With images of your own: learned = train(most, rest), then restored = restore(learned, damaged).
+On MNIST, `python dae_mnist.py --seed 0` prints each epoch's number and the cost of all 10,000 test
+images, damaged anew: first `0 111713.84` (TensorFlow 2.21, CPU), after 100 epochs about 56,000, or
+5.6 an image. Left damaged, with Z = tilde_X, the images cost 267,800, or 26.8 each.
+Your own images, [N, 784] from 0 to 1: learned = train(trX, teX), then restore(learned, damaged).
 
 From P. Vincent et al., "Extracting and composing robust features with denoising autoencoders", ICML
 2008, where a fixed number of pixels is lost and the cost is the cross-entropy. A port of a listing,
@@ -27,7 +27,7 @@ from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # hide TensorFlow's start-up messages
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # hide TensorFlow's own messages
 import numpy as np
 import tensorflow.compat.v1 as tf
 import input_data
@@ -67,7 +67,7 @@ def build_graph(n_hidden, learning_rate, seed=None):
     W_prime = tf.transpose(W)  # tied: the pattern that a unit looks for is also what it draws
     b_prime = tf.Variable(tf.zeros([n_visible]), name='b_prime')
     Z = model(X, mask, W, b, W_prime, b_prime)
-    cost = tf.reduce_sum(tf.square(X - Z))  # (4); the listing's tf.pow(X - Z, 2) is slower
+    cost = tf.reduce_sum(tf.square(X - Z))  # (4), over all pixels and images
     train_op = tf.train.GradientDescentOptimizer(learning_rate).minimize(cost)
     weights = {'W': W, 'b': b, 'b_prime': b_prime}
     return SimpleNamespace(X=X, mask=mask, weights=weights, cost=cost, train_op=train_op)
@@ -75,7 +75,7 @@ def build_graph(n_hidden, learning_rate, seed=None):
 
 def binomial_mask(rng, shape, corruption_level):
     """Draw a mask: False, with probability corruption_level, where a pixel is lost, else True."""
-    return rng.random_sample(shape) < 1 - corruption_level  # below 0.5 the bits of rng.binomial
+    return rng.random_sample(shape) < 1 - corruption_level  # for a level < 0.5 as rng.binomial
 
 
 def train(trX, teX, n_epochs=n_epochs, batch_size=batch_size, learning_rate=learning_rate,
@@ -83,10 +83,10 @@ def train(trX, teX, n_epochs=n_epochs, batch_size=batch_size, learning_rate=lear
     """Train on images trX; after each epoch print its number and the cost of the test images teX.
 
     Both are float32 [N, 784] from 0 to 1. Batches are taken in order: shuffle sorted images first.
-    start=np.load('.../learned.npz') goes on from those weights, of any width, at epoch 0 again.
+    start=np.load('.../learned.npz') goes on from those weights, with their n_hidden, from epoch 0.
     Returns a dict of float32 arrays: W [784, n_hidden], b, b_prime and costs [epochs]. Ctrl-C ends
-    the training with the last whole epoch. Given a folder, a Path, each epoch is kept there in
-    learned.npz. Raises ValueError if batch_size does not fit.
+    the training with the last whole epoch. Given a folder, a Path, learned.npz in it holds the
+    latest epoch. Raises ValueError if batch_size does not fit.
     """
     if not 1 <= batch_size <= len(trX):
         raise ValueError(f'batch_size is {batch_size}, but there are {len(trX)} training images')
@@ -133,7 +133,7 @@ def load_images(data_dir=None):
     try:
         mnist = input_data.read_data_sets(folder)
     except ValueError as error:  # a damaged file, say
-        sys.exit(f'dae_mnist.py: {error}')
+        raise SystemExit(f'dae_mnist.py: {error}') from None
     except OSError as error:
         if data_dir or not (folder / 'sample').is_dir():
             raise
@@ -212,4 +212,4 @@ if __name__ == '__main__':
     try:
         learned = main([] if 'get_ipython' in globals() else sys.argv[1:])
     except OSError as error:
-        sys.exit(f'dae_mnist.py: {error}')
+        raise SystemExit(f'dae_mnist.py: {error}') from None

@@ -1,6 +1,6 @@
-"""Load MNIST as `tensorflow.examples.tutorials.mnist.input_data` did. Needs NumPy, Python 3.10.
+"""Load MNIST as `tensorflow.examples.tutorials.mnist.input_data` did. Needs NumPy, Python 3.10+.
 
-Unlike there, a batch longer than the set is a ValueError, and NumPy's global generator is not used.
+Here too long a batch is a ValueError, np.random.seed has no effect, and images keep their order.
 """
 
 import collections
@@ -19,7 +19,7 @@ DEFAULT_SOURCE_URL = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
 MIRRORS = (DEFAULT_SOURCE_URL, 'https://ossci-datasets.s3.amazonaws.com/mnist/')
 MNIST_URLS = (*MIRRORS, 'https://yann.lecun.com/exdb/mnist/')  # the last was MNIST's home page
 TIMEOUT = 10  # seconds: the longest silence of a server
-DEADLINE = 600  # seconds: the longest transfer of a file; slow headers are not counted
+DEADLINE = 600  # seconds: the longest transfer of a file; slow headers are not cut off
 MAX_BYTES = 10**9  # of a file, packed or unpacked; MNIST's largest has 47 million
 TRAIN_IMAGES, TRAIN_LABELS = 'train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz'
 TEST_IMAGES, TEST_LABELS = 't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz'
@@ -37,14 +37,14 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     """Return Datasets(train, validation, test): MNIST, or another set under the same file names.
 
     train_dir: the folder of the four files, gzipped or not. Missing files are downloaded.
-    fake_data: if true, read nothing: all pixels are 1 and all labels 0.
+    fake_data: if true, read nothing; `next_batch` gives pixels of 1 and labels of 0.
     one_hot: if true, labels are float64 [N, 10], one 1 in each row; else uint8 [N].
     dtype: np.float32 scales to [0, 1], np.uint8 keeps [0, 255]; or TensorFlow's; else TypeError.
     reshape: if true, images are [N, rows * columns]; else [N, rows, columns, 1].
     validation_size: how many of the first training images are set apart.
     seed: decides the order of `next_batch`; None for a new order in each run.
-    source_url: the address of another set, not mixed with MNIST's images; two others may be.
-    Raises OSError for the network or the disk, ValueError for damage, mixed sets or too few images.
+    source_url: where another set's missing files are; they are not added to MNIST's images.
+    Raises OSError (network, disk) and ValueError (damage, too few images, files that do not fit).
     """
     options = dict(one_hot=one_hot, dtype=dtype, reshape=reshape, seed=seed)
     if fake_data:
@@ -129,7 +129,7 @@ def dense_to_one_hot(labels_dense, num_classes=10):
 
 
 def maybe_download(filename, work_directory, source_url=None):
-    """Return a file's path, downloaded if missing from source_url, its own address; or OSError."""
+    """Return the path of an IDX file; if missing, download it from source_url, its own address."""
     source_url = (source_url or DEFAULT_SOURCE_URL).removesuffix(filename)
     return str(_complete(work_directory, [filename], source_url)[0])
 
@@ -206,5 +206,5 @@ def _fetch(path, source_url, is_mnist):
             return content
         except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
             failure = error
-    raise OSError(f'{path.name} could not be downloaded; {url}: {str(failure)!r:.200}. Put the '
-                  f'four files into {path.parent} by hand, or name another folder.') from failure
+    raise OSError(f'{path.name} could not be downloaded; {url}: {str(failure)!r:.200}. Put it '
+                  f'into {path.parent} by hand, or name another folder.') from failure
