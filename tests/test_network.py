@@ -153,6 +153,14 @@ def test_a_stop_returns_the_last_whole_epoch(tiny, epoch, monkeypatch):
         np.testing.assert_array_equal(stopped[name], array)
 
 
+def test_a_stop_while_an_epoch_is_printed_keeps_it(tiny, monkeypatch):
+    def interrupt(i, *_, **__):
+        if i == 1:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(dae_mnist, 'print', interrupt, raising=False)
+    assert tiny(n_epochs=5)['costs'].shape == (2,)
+
+
 def test_restore_gives_the_bits_of_the_graph_without_damage(tiny, images):
     result = tiny()
     Z = restore(result, images[1])

@@ -91,9 +91,6 @@ def test_stdout_has_the_costs_and_stderr_where_the_results_go(main):
             np.testing.assert_array_equal(array, run.learned[name])
 
 
-# The data
-
-
 def refused(run, *words):
     """Assert that a run ended with one line and status 1, and made nothing."""
     last = run.err.splitlines()[-1]
@@ -106,7 +103,7 @@ def test_without_mnist_it_trains_on_the_sample_and_says_so(main, no_mnist):
     runs = [main('--n_hidden', 1, '--n_epochs', 1, '--seed', 0, data_dir=None) for _ in range(2)]
     assert runs[0].out == runs[1].out != '' and 'sample is used instead' in runs[0].err
     shutil.rmtree('logs')
-    refused(main(data_dir=no_mnist / 'none'), TRAIN_IMAGES)
+    refused(main(data_dir=no_mnist), TRAIN_IMAGES)  # named, it is not replaced
     labels = no_mnist / 'sample' / TEST_LABELS
     labels.write_bytes(labels.read_bytes()[:-9])
     refused(main(data_dir=None), 'dae_mnist.py: ', labels)
