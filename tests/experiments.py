@@ -1,7 +1,7 @@
 """Make each number and picture of both READMEs, but for speed; by hand: python tests/experiments.py
 
 The tables go to stdout, as Markdown; the pictures go to .github/. It needs matplotlib and the real
-MNIST in MNIST_data, and trains 58 networks in about an hour on two cores. Which one is trained, and
+MNIST in MNIST_data, and trains 60 networks in about an hour on two cores. Which one is trained, and
 its costs, go to stderr. What is trained is kept in logs/experiments: a second run takes minutes.
 
 A cell is the mean of the seeds 0, 1 and 2, in brackets the smallest and the largest. A cost is that
