@@ -1,19 +1,20 @@
-"""The programs that are run by hand still run: each for a moment, on the sample."""
+"""The programs that are run by hand still run: each for a moment, on a small set."""
 
-from helpers import ROOT, finish, python
+from helpers import ROOT, finish, python, random_set, write_set
 
-# The whole program, with networks of one epoch on the sample.
+# The whole program, with networks of one epoch, on the set in a folder.
 MOMENT = f'''
 import sys
 sys.path[0] = {str(ROOT / 'tests')!r}
 import numpy as np
 import experiments as e
 from pathlib import Path
-e.DATA, e.KEPT, e.PICTURES = e.SAMPLE, Path('kept'), Path()
+e.DATA = e.SAMPLE = Path(sys.argv[1])
+e.KEPT, e.PICTURES = Path('kept'), Path()
 e.SEEDS, e.LABELLED, e.STEPS = (0,), (100,), 5
 
 def learn(setting, learn=e.learn):
-    network = learn(setting._replace(images=10000, epochs=min(setting.epochs, 1), data='sample'))
+    network = learn(setting._replace(epochs=min(setting.epochs, 1)))
     return {{**network, 'costs': np.resize(network['costs'], 100)}}
 e.learn = learn
 e.main()
@@ -28,7 +29,7 @@ def tables(text):
 
 
 def test_experiments(empty_folder):
-    run = finish(python('-c', MOMENT))
+    run = finish(python('-c', MOMENT, write_set(empty_folder / 'data', random_set(train=6000))))
     assert run.status == 0, run.err[-2000:]
     assert [len(table) for table in tables(run.out)] == [4, 5, 6, 10, 3, 9, 8, 9], run.out
     assert {path.name for path in empty_folder.glob('*.png')} == {
