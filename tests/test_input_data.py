@@ -39,7 +39,6 @@ def test_the_sets_are_cut_as_in_the_original(folder, size):
 
 
 def test_more_images_are_needed_than_are_set_apart(folder):
-    """A person who ran `dae_mnist.py --data_dir X` knows no validation_size, so it says why."""
     with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} holds 40 images: more than 5000 are '
                                          'needed, as so many are set apart'):
         input_data.read_data_sets(folder)
