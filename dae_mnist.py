@@ -67,15 +67,15 @@ def build_graph(n_hidden, learning_rate, seed=None):
     W_prime = tf.transpose(W)  # tied: the pattern that a unit looks for is also what it draws
     b_prime = tf.Variable(tf.zeros([n_visible]), name='b_prime')
     Z = model(X, mask, W, b, W_prime, b_prime)
-    cost = tf.reduce_sum(tf.square(X - Z))  # (4), over all pixels and images
+    cost = tf.reduce_sum(tf.square(X - Z))  # (4); the listing's tf.pow(X - Z, 2), faster
     train_op = tf.train.GradientDescentOptimizer(learning_rate).minimize(cost)
     weights = {'W': W, 'b': b, 'b_prime': b_prime}
     return SimpleNamespace(X=X, mask=mask, weights=weights, cost=cost, train_op=train_op)
 
 
 def binomial_mask(rng, shape, corruption_level):
-    """Draw a mask: False, with probability corruption_level, where a pixel is lost, else True."""
-    return rng.random_sample(shape) < 1 - corruption_level  # for a level < 0.5 as rng.binomial
+    """Draw a bool mask from a RandomState: False, with probability corruption_level, is a loss."""
+    return rng.random_sample(shape) < 1 - corruption_level  # level < 0.5: the bits of rng.binomial
 
 
 def train(trX, teX, n_epochs=n_epochs, batch_size=batch_size, learning_rate=learning_rate,
@@ -177,7 +177,7 @@ def parse_flags(argv):
     add('--corruption_level', type=float, default=corruption_level, help='noise (%(default)s)')
     add('--n_hidden', type=int, default=n_hidden, help='hidden units (%(default)s)')
     add('--seed', type=int, help='makes a run repeatable')
-    add('--data_dir', help='folder of the images (MNIST_data)')
+    add('--data_dir', help='folder of four files like those of MNIST (MNIST_data)')
     add('--log_dir', help='folder to make for the results (a new one in logs)')
     args = parser.parse_args(argv)
     if min(args.n_epochs, args.batch_size, args.n_hidden) < 1:
