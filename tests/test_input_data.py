@@ -67,11 +67,9 @@ def test_labels_above_9_are_read_where_they_fit(folder):
         input_data.dense_to_one_hot(labels, 25)
 
 
-def test_other_dtypes_are_type_errors(folder):
-    for dtype in np.float64, None, 'no such type', '>f4':
-        for fake_data in False, True:
-            with pytest.raises(TypeError):
-                read(folder, fake_data=fake_data, dtype=dtype)
+def test_another_dtype_is_a_type_error(folder):
+    with pytest.raises(TypeError):
+        read(folder, dtype=np.float64)
 
 
 def test_extracting_from_a_path_or_an_open_file(folder):

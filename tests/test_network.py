@@ -131,6 +131,7 @@ def test_a_folder_has_each_epoch_before_it_is_printed(tiny, tmp_path, monkeypatc
 
 
 def test_no_global_state_changes(tiny):
+    np.random.random_sample()
     before = repr(np.random.get_state()), tf.get_default_graph(), tf.executing_eagerly()
     restore(tiny(), np.zeros([2, 784]))
     assert before == (repr(np.random.get_state()), tf.get_default_graph(), tf.executing_eagerly())

@@ -4,7 +4,7 @@ import shutil
 
 from helpers import ROOT, SAMPLE, finish, python
 
-# As such scripts were written; only the two lines that import, and what is asserted, are of today.
+# The beginners' tutorial; only the lines that import, and what is asserted, are of today.
 SCRIPT = r'''
 import sys
 import numpy as np
@@ -12,8 +12,6 @@ import input_data
 assert 'tensorflow' not in sys.modules
 import tensorflow.compat.v1 as tf
 tf.disable_v2_behavior()
-
-# The beginners' tutorial.
 mnist = input_data.read_data_sets('MNIST_data', one_hot=True)
 x = tf.placeholder(tf.float32, [None, 784])
 W = tf.Variable(tf.zeros([784, 10]))

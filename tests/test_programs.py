@@ -2,7 +2,6 @@
 
 from helpers import ROOT, finish, python, random_set, write_set
 
-# The whole program, with networks of one epoch, on the set in a folder.
 MOMENT = f'''
 import sys
 sys.path[0] = {str(ROOT / 'tests')!r}

@@ -43,6 +43,13 @@ def test_a_run_never_writes_over_another(small_set):
         main(small_set, '--log_dir', 'empty')
 
 
+def test_a_picture_that_cannot_be_written_does_not_get_its_name(small_set, monkeypatch):
+    monkeypatch.setattr(Path, 'write_bytes', lambda path, content: path.touch() or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(small_set)
+    assert Path('run', 'learned.npz').exists() and not list(Path('run').glob('*s.png'))
+
+
 def test_filters_are_columns_of_w_on_one_scale(small_set):
     W = main(small_set)['W'].astype(float)
     filters = tiles('filters.png', 10)
