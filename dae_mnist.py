@@ -174,7 +174,7 @@ def parse_flags(argv):
     add('--n_epochs', type=int, default=n_epochs, help='passes over the images (%(default)s)')
     add('--batch_size', type=int, default=batch_size, help='images per step (%(default)s)')
     add('--learning_rate', type=float, default=learning_rate, help='size of a step (%(default)s)')
-    add('--corruption_level', type=float, default=corruption_level, help='noise (%(default)s)')
+    add('--corruption_level', type=float, default=corruption_level, help='pixel loss (%(default)s)')
     add('--n_hidden', type=int, default=n_hidden, help='hidden units (%(default)s)')
     add('--seed', type=int, help='makes a run repeatable')
     add('--data_dir', help='folder of four files like those of MNIST (MNIST_data)')
