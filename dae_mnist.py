@@ -30,7 +30,7 @@ from types import SimpleNamespace
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # hide TensorFlow's own messages
 import numpy as np
 import tensorflow.compat.v1 as tf
-import input_data
+import input_data  # the loader beside this file: finds, downloads and reads MNIST
 
 mnist_width = 28
 n_visible = mnist_width * mnist_width  # an image is a row of pixels from 0, black, to 1, white

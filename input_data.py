@@ -171,18 +171,18 @@ def _complete(folder, names, source_url):
     if missing:
         if '?' not in source_url and not source_url.endswith('/'):
             source_url += '/'
-        is_mnist = source_url.replace('http:', 'https:', 1) in MNIST_URLS
-        compared = SHA256 if is_mnist else [TRAIN_IMAGES, TEST_IMAGES]  # others may have its labels
+        wants_mnist = source_url.replace('http:', 'https:', 1) in MNIST_URLS
+        compared = SHA256 if wants_mnist else [TRAIN_IMAGES, TEST_IMAGES]  # labels may be shared
         for name in [name for name in compared if _find(folder, name)]:
-            digest = hashlib.sha256(_read(_find(folder, name), name)).hexdigest()
-            if is_mnist != (digest == SHA256[name]):
-                which = "not MNIST's, so MNIST's" if is_mnist else "MNIST's, so another set's"
+            is_mnist = hashlib.sha256(_read(_find(folder, name), name)).hexdigest() == SHA256[name]
+            if is_mnist != wants_mnist:
+                which = "not MNIST's, so MNIST's" if wants_mnist else "MNIST's, so another set's"
                 raise ValueError(f'{folder / missing[0]} is missing, and {name} is {which} was not '
                                  'downloaded. Add the file by hand, or name another folder.')
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='download-', dir=folder) as new:
             for name in missing:
-                Path(new, name).write_bytes(_fetch(folder / name, source_url, is_mnist))
+                Path(new, name).write_bytes(_fetch(folder / name, source_url, wants_mnist))
                 Path(new, name).replace(folder / name)
     return [_find(folder, name) for name in names]
 
