@@ -1,25 +1,28 @@
 """Make each number and picture of both READMEs, but for speed; by hand: python tests/experiments.py
 
 The tables go to stdout, as Markdown; the pictures go to .github/. It needs matplotlib and the real
-MNIST in MNIST_data, and trains 60 networks in about an hour on two cores. Which one is trained, and
-its costs, go to stderr. What is trained is kept in logs/experiments: a second run takes minutes.
+MNIST in MNIST_data, and trains about 70 networks, in about an hour on two cores. Which one is
+trained goes to stderr. What is trained is kept in logs/experiments: a second run takes minutes.
 
-A cell is the mean of the seeds 0, 1 and 2, in brackets the smallest and the largest. A cost is that
-of an image, the mean of all.
+A cost is that of an image, the mean of all. In a cell it is the mean of the last five epochs of the
+seeds 0, 1 and 2, in brackets the smallest and the largest of these 15. An accuracy is the mean of
+the three seeds after the last epoch, in brackets the smallest and the largest of these three.
 """
 
-import contextlib
 import functools
+import io
 import os
 import sys
-from collections import namedtuple
+from collections import deque, namedtuple
+from contextlib import closing
+from types import ModuleType
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 import matplotlib
 import numpy as np
 import tensorflow.compat.v1 as tf
-from helpers import DATA, ROOT, SAMPLE
+from helpers import DATA, ROOT, SAMPLE, apply_edit, read_edits
 
 sys.path.append(str(ROOT))
 import dae_mnist
@@ -32,15 +35,20 @@ from matplotlib import pyplot
 SEEDS = 0, 1, 2
 NAMES = {0.0: 'no noise', 0.3: '30 % noise', 0.5: '50 % noise'}  # by the share destroyed
 RATES = 0.005, 0.01, 0.02
-SIZES = 500, 2000, 10000, 55000  # numbers of training images
+SIZES = 500, 10000, 55000  # numbers of training images
 LABELLED = 100, 500, 1000, 5000
 STEPS = 1000  # of a classifier
+LAST = 5  # epochs that a cost is the mean of
 KEPT = ROOT / 'logs' / 'experiments'
 PICTURES = ROOT / '.github'
 
-# What a network is trained with; with all images it is the one that the script trains.
-Setting = namedtuple('Setting', 'noise rate seed images epochs hidden data',
-                     defaults=(0.3, 0.02, 0, 55000, 20, 500, 'mnist'))
+# What a network is trained with; with all images and no edit it is the one that the script trains.
+# `edit` names a diff of the tutorial's exercises, and `codes` trains on the codes of a first one.
+Setting = namedtuple('Setting', 'noise rate seed images epochs hidden data edit codes',
+                     defaults=(0.3, 0.02, 0, 55000, 20, 500, 'mnist', '', False))
+
+
+# Training
 
 
 @functools.cache
@@ -48,84 +56,142 @@ def read(name):
     return input_data.read_data_sets({'mnist': DATA, 'sample': SAMPLE}[name], one_hot=True)
 
 
+@functools.cache
+def script(edit):
+    """Return the script as a module, after the edit of one of the tutorial's exercises."""
+    if edit == '':
+        return dae_mnist
+    module = ModuleType(f'dae_mnist after the edit {edit!r}')
+    text = apply_edit((ROOT / 'dae_mnist.py').read_text('utf-8'), read_edits()[edit])
+    exec(compile(text, module.__name__, 'exec'), module.__dict__)
+    return module
+
+
 def keep(path, make):
     """Return the arrays in a file; where there is none, make() them and write it."""
     if not path.exists():
+        print('making', path.stem, file=sys.stderr)
         part = path.with_suffix('.part.npz')
         np.savez(part, **make())
         part.replace(path)
     return dict(np.load(path))
 
 
+def images_of(setting):
+    """Return the images [N, width] that a network is trained on, and its test images.
+
+    Fewer images are repeated up to all of them, so that batches are whole and all networks take the
+    same number of steps.
+    """
+    sets = read(setting.data)
+    trX = np.resize(sets.train.images[:setting.images], sets.train.images.shape)
+    teX = sets.test.images
+    if setting.codes:
+        first = last_epoch(first_of(setting))
+        trX, teX = encode(first, 0.7 * trX), encode(first, 0.7 * teX)
+    return trX, teX
+
+
+def first_of(setting):
+    """Return the setting of the network whose codes a second network is trained on."""
+    return best(0.3)._replace(seed=setting.seed)
+
+
+def encode(learned, X):
+    """Return the hidden codes [N, n_hidden] of images [N, width]: equation (2), in NumPy."""
+    return 1 / (1 + np.exp(-(X @ learned['W'] + learned['b'])))
+
+
 def learn(setting):
-    """Return the network of a setting, as `train` does.
-
-    Fewer images are repeated up to 55,000, so that batches are whole and all networks take the same
-    number of steps.
-    """
-    name = '-'.join(f'{name}{value}' for name, value in setting._asdict().items())
+    """Return the cost of each epoch, and what was learned after each of the last five."""
+    name = '-'.join(f'{value}' for value in setting).replace(' ', '_')
 
     def make():
-        print('training', name, file=sys.stderr)
-        train, _, test = read(setting.data)
-        trX = np.resize(train.images[:setting.images], train.images.shape)
-        with contextlib.redirect_stdout(sys.stderr):
-            return dae_mnist.train(trX, test.images, n_epochs=setting.epochs, seed=setting.seed,
-                                   learning_rate=setting.rate, corruption_level=setting.noise,
-                                   n_hidden=setting.hidden)
-    return keep(KEPT / f'{name}.npz', make)
+        trX, teX = images_of(setting)
+        costs = []
+        last = deque(maxlen=LAST)
+        for _, cost, learned in script(setting.edit).train_epochs(
+                trX, teX, n_epochs=setting.epochs, seed=setting.seed, learning_rate=setting.rate,
+                corruption_level=setting.noise, n_hidden=setting.hidden):
+            costs.append(cost)
+            last.append(learned)
+        arrays = {f'{k} {key}': array for k, learned in enumerate(last)
+                  for key, array in learned.items()}
+        return {'costs': costs, **arrays}
+    arrays = keep(KEPT / f'{name}.npz', make)
+    costs = arrays.pop('costs')
+    last = [{} for _ in range(min(LAST, len(costs)))]
+    for name, array in arrays.items():
+        k, key = name.split()
+        last[int(k)][key] = array
+    return costs, last
 
 
-def classify(setting, n_labelled):
-    """Return W, b, V, c of a classifier 784-500-10 that starts from the W and b of a network.
+def last_epoch(setting):
+    return learn(setting)[1][-1]
 
-    All layers are trained, in STEPS steps of gradient descent with rate 0.5 on the mean
-    cross-entropy of 100 images, drawn from the first n_labelled training images.
+
+def untrained(n_visible, n_hidden, seed):
+    """Return the weights that a network of the script starts from."""
+    dae = dae_mnist.build_graph(n_visible, n_hidden, 0.02, seed)
+    with closing(tf.Session(graph=dae.graph)) as sess:
+        sess.run(dae.init_op)
+        return sess.run(dae.weights)
+
+
+def classify(layers, images, labels, seed):
+    """Return the layers, trained: a classifier that starts from the W and b of sigmoid layers.
+
+    A linear layer that starts at 0 is added. All layers are trained, in STEPS steps of gradient
+    descent with rate 0.5 on the mean cross-entropy of 100 images drawn anew.
     """
+    with tf.Graph().as_default(), tf.Session() as sess:
+        X = tf.placeholder(tf.float32, [None, images.shape[1]])
+        T = tf.placeholder(tf.float32, [None, labels.shape[1]])
+        last = np.zeros([layers[-1][0].shape[1], labels.shape[1]], np.float32), np.zeros(
+            labels.shape[1], np.float32)
+        variables = [(tf.Variable(W), tf.Variable(b)) for W, b in [*layers, last]]
+        Y = X
+        for W, b in variables[:-1]:
+            Y = tf.nn.sigmoid(tf.matmul(Y, W) + b)
+        W, b = variables[-1]
+        errors = tf.nn.softmax_cross_entropy_with_logits_v2(labels=T, logits=tf.matmul(Y, W) + b)
+        train_op = tf.train.GradientDescentOptimizer(0.5).minimize(tf.reduce_mean(errors))
+        sess.run(tf.global_variables_initializer())
+        rng = np.random.RandomState(seed)
+        for _ in range(STEPS):
+            batch = rng.randint(len(images), size=100)
+            sess.run(train_op, feed_dict={X: images[batch], T: labels[batch]})
+        return sess.run(variables)
+
+
+def classifier(start, seed, n_labelled):
+    """Return the layers of a classifier of MNIST; `start` is a name of STARTS."""
     def make():
-        start, train = learn(setting), read('mnist').train
-        with tf.Graph().as_default(), tf.Session() as sess:
-            X = tf.placeholder(tf.float32, [None, 784])
-            T = tf.placeholder(tf.float32, [None, 10])
-            W, b = tf.Variable(start['W']), tf.Variable(start['b'])
-            V, c = tf.Variable(tf.zeros([setting.hidden, 10])), tf.Variable(tf.zeros([10]))
-            logits = tf.matmul(tf.nn.sigmoid(tf.matmul(X, W) + b), V) + c
-            errors = tf.nn.softmax_cross_entropy_with_logits_v2(labels=T, logits=logits)
-            train_op = tf.train.GradientDescentOptimizer(0.5).minimize(tf.reduce_mean(errors))
-            sess.run(tf.global_variables_initializer())
-            rng = np.random.RandomState(setting.seed)
-            for _ in range(STEPS):
-                batch = rng.randint(n_labelled, size=100)
-                sess.run(train_op, feed_dict={X: train.images[batch], T: train.labels[batch]})
-            return sess.run({'W': W, 'b': b, 'V': V, 'c': c})
-    name = f'labels{n_labelled}-{setting.noise}-{setting.rate}-{setting.seed}-{setting.epochs}'
-    return keep(KEPT / f'{name}-{setting.hidden}.npz', make)
+        train = read('mnist').train
+        layers = [(learned['W'], learned['b']) for learned in STARTS[start](seed)]
+        layers = classify(layers, train.images[:n_labelled], train.labels[:n_labelled], seed)
+        arrays = {}
+        for k, (W, b) in enumerate(layers):
+            arrays[f'W{k}'] = W
+            arrays[f'b{k}'] = b
+        return arrays
+    name = f'classifier-{start}-{seed}-{n_labelled}'.replace(' ', '_')
+    arrays = keep(KEPT / f'{name}.npz', make)
+    return [(arrays[f'W{k}'], arrays[f'b{k}']) for k in range(len(arrays) // 2)]
 
 
-# Measuring
+# Damage
 
 
 def lose(share):
+    """Return a damage that sets this share of the pixels to 0."""
     return lambda X: binomial_mask(np.random.RandomState(0), X.shape, share) * X
 
 
-def cost(X, Z):
-    return np.sum(np.square(X - Z), dtype=float) / len(X)
-
-
-@functools.cache
-def restoring(setting, destroyed, part='test', factor=1.):
-    """Return the cost of restored images; factor is what the network's input is multiplied by."""
-    X = getattr(read(setting.data), part).images[:min(setting.images, 10000)]
-    return cost(X, restore(learn(setting), factor * lose(destroyed)(X)))
-
-
-def accuracy(setting, n_labelled, damage=lambda X: X):
-    """Return how many per cent of the test digits, perhaps damaged, a classifier gets right."""
-    net, test = classify(setting, n_labelled), read('mnist').test
-    Y = 1 / (1 + np.exp(-(damage(test.images) @ net['W'] + net['b'])))
-    right = (Y @ net['V'] + net['c']).argmax(axis=1) == test.labels.argmax(axis=1)
-    return 100 * right.mean()
+def gaussian(deviation):
+    """Return a damage that adds normal noise."""
+    return lambda X: X + np.random.RandomState(0).normal(0, deviation, X.shape).astype(np.float32)
 
 
 def square(size, colour):
@@ -158,14 +224,99 @@ DAMAGES = {'undamaged': lambda X: X, '30 % of the pixels lost': lose(0.3),
            '10 % black or white specks': specks}
 
 
-def some_digits():
-    """Return the first test image of each digit."""
+# Simple means to restore, without a network
+
+
+def neighbours(damaged, share):
+    """Replace each black pixel by the mean of its eight neighbours, divided by the share kept."""
+    images = np.pad(damaged.reshape(-1, 28, 28), [(0, 0), (1, 1), (1, 1)])
+    around = [images[:, i:i + 28, j:j + 28] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    mean = np.minimum(sum(around) / 8 / (1 - share), 1).reshape(damaged.shape)
+    return np.where(damaged == 0, mean, damaged)
+
+
+def with_ones(X):
+    return np.hstack([X, np.ones([len(X), 1], X.dtype)])
+
+
+@functools.cache
+def linear_map(share):
+    """Return the matrix [785, 784] of the best linear map from damaged to clean training images."""
+    X = read('mnist').train.images
+    damaged = binomial_mask(np.random.RandomState(1), X.shape, share) * X
+    return np.linalg.lstsq(with_ones(damaged), X, rcond=None)[0]
+
+
+# Measuring
+
+
+def cost(X, Z):
+    """Return the squared error, summed over the pixels: the mean of all images."""
+    return np.sum(np.square(X - Z), dtype=float) / len(X)
+
+
+def cross_entropy(X, Z):
+    """Return the cross-entropy, summed over the pixels: the mean of all images."""
+    Z = Z.astype(float)
+    return -np.sum(X * np.log(Z + 1e-7) + (1 - X) * np.log(1 - Z + 1e-7)) / len(X)
+
+
+def costs_of(setting, damage, measure=cost, part='test', factor=1., seeds=None):
+    """Return the cost of restored images in each of the last five epochs of each seed.
+
+    The network's input is the damaged images times `factor`.
+    """
+    costs = []
+    for seed in seeds or SEEDS:
+        network = setting._replace(seed=seed)
+        X = getattr(read(setting.data), part).images[:min(setting.images, 10000)]
+        if setting.codes:
+            X = encode(last_epoch(first_of(network)), 0.7 * X)
+        for learned in learn(network)[1]:
+            Z = script(setting.edit).restore(learned, factor * damage(X))
+            costs.append(measure(X, Z))
+    return costs
+
+
+def accuracy(layers, images, labels):
+    """Return how many per cent of the images a classifier gets right."""
+    Y = images
+    for W, b in layers[:-1]:
+        Y = 1 / (1 + np.exp(-(Y @ W + b)))
+    W, b = layers[-1]
+    return 100 * np.mean((Y @ W + b).argmax(axis=1) == labels.argmax(axis=1))
+
+
+@functools.cache
+def accuracies(start, n_labelled, damage='undamaged'):
+    """Return the accuracy on the test digits for each seed."""
     test = read('mnist').test
-    return test.images[test.labels.argmax(axis=0)]
+    images = DAMAGES[damage](test.images)
+    return [accuracy(classifier(start, seed, n_labelled), images, test.labels) for seed in SEEDS]
 
 
-def values(measure, setting, *args, **kwargs):
-    return [measure(setting._replace(seed=seed), *args, **kwargs) for seed in SEEDS]
+@functools.cache
+def best(noise):
+    """Return the setting of a noise with the rate of the lowest cost on the validation images."""
+    settings = [Setting(noise, rate) for rate in RATES]
+    return min(settings, key=lambda s: np.mean(costs_of(s, lose(noise), part='validation')))
+
+
+# What a classifier starts from: a function of the seed that gives the weights of its layers.
+STARTS = {
+    'untrained': lambda seed: [untrained(784, 500, seed)],
+    'no noise': lambda seed: [last_epoch(best(0.0)._replace(seed=seed))],
+    '30 % noise': lambda seed: [last_epoch(best(0.3)._replace(seed=seed))],
+    '50 % noise': lambda seed: [last_epoch(best(0.5)._replace(seed=seed))],
+    'two layers, untrained': lambda seed: [untrained(784, 500, seed), untrained(500, 250, seed)],
+    'two layers, 30 % noise': lambda seed: [last_epoch(first_of(SECOND._replace(seed=seed))),
+                                            last_epoch(SECOND._replace(seed=seed))],
+}
+ONE_LAYER = list(STARTS)[:4]
+SECOND = Setting(0.3, 0.005, hidden=250, codes=True)
+
+
+# Tables
 
 
 def text(numbers, digits=2):
@@ -174,15 +325,8 @@ def text(numbers, digits=2):
     return f'{mean} ({low} to {high})'
 
 
-def cell(measure, setting, *args, **kwargs):
-    return text(values(measure, setting, *args, **kwargs), 1 if measure is accuracy else 2)
-
-
-@functools.cache
-def best(noise):
-    """Return the setting of a noise with the rate of the lowest cost on the validation images."""
-    settings = [Setting(noise, rate) for rate in RATES]
-    return min(settings, key=lambda s: np.mean(values(restoring, s, noise, 'validation')))
+def percent(*args):
+    return text(accuracies(*args), 1)
 
 
 def print_table(head, rows):
@@ -194,44 +338,25 @@ def print_table(head, rows):
 def print_rates():
     """Learning rates: cost of the validation images, each network at its own noise"""
     print_table(['noise', *RATES, 'taken'], [
-        [name, *(cell(restoring, Setting(noise, rate), noise, 'validation') for rate in RATES),
-         best(noise).rate] for noise, name in NAMES.items()])
+        [name, *(text(costs_of(Setting(noise, rate), lose(noise), part='validation'))
+                 for rate in RATES), best(noise).rate] for noise, name in NAMES.items()])
 
 
 def print_restoring():
     """Restoring: cost of the test images, by the share of pixels destroyed"""
     X = read('mnist').test.images
-    rows = [[f'{destroyed:.0%}', *(cell(restoring, best(noise), destroyed) for noise in NAMES),
-             f'{cost(X, lose(destroyed)(X)):.2f}'] for destroyed in NAMES]
-    scaled = [cell(restoring, best(noise), 0, factor=1 - noise) for noise in NAMES]
-    print_table(['destroyed', *NAMES.values(), 'the damaged images'],
-                [*rows, ['0%, times 1 - noise', *scaled, '-']])
-
-
-def starts():
-    """Return {name: setting} of what a classifier can start from."""
-    return {'untrained': Setting(epochs=0), **{NAMES[noise]: best(noise) for noise in NAMES}}
-
-
-def print_recognising():
-    """Recognising: accuracy on the test images, in per cent, by number of labelled images"""
-    print_table(['labelled images', *starts()], [
-        [f'{n:,}', *(cell(accuracy, start, n) for start in starts().values())] for n in LABELLED])
-
-
-def print_unseen_damage():
-    """Damage never seen: accuracy in per cent, after 1,000 labelled undamaged images"""
-    means = {name: [np.mean(values(accuracy, start, 1000, damage)) for start in starts().values()]
-             for name, damage in DAMAGES.items()}
-    print_table(['damage', *starts()], [
-        [name, *(cell(accuracy, start, 1000, damage) for start in starts().values())]
-        for name, damage in DAMAGES.items()])
-    print_table(['points lost by', *starts()], [
-        [name, *(f'{whole - mean:.1f}' for whole, mean in zip(means['undamaged'], means[name]))]
-        for name in list(DAMAGES)[1:]])
-    digits = some_digits()[[3, 8]]
-    rows = np.stack([damage(digits) for damage in DAMAGES.values()], axis=1).reshape(-1, 784)
-    (PICTURES / 'damage.png').write_bytes(tile(rows, len(DAMAGES)))
+    rows = [['black images', *[f'{cost(X, 0 * X):.2f}'] * 3],
+            ['the damaged images', *(f'{cost(X, lose(share)(X)):.2f}' for share in NAMES)],
+            ['mean of the neighbours', '0.00', *(
+                f'{cost(X, neighbours(lose(share)(X), share)):.2f}' for share in (0.3, 0.5))],
+            ['the best linear map', '0.00', *(
+                f'{cost(X, with_ones(lose(share)(X)) @ linear_map(share)):.2f}'
+                for share in (0.3, 0.5))]]
+    for noise, name in NAMES.items():
+        rows.append([name, *(text(costs_of(best(noise), lose(share))) for share in NAMES)])
+    print_table(['restored by', *(f'{share:.0%} destroyed' for share in NAMES)], rows)
+    print_table(['whole images, times 1 - noise', *NAMES.values()], [
+        ['cost', *(text(costs_of(best(noise), lose(0), factor=1 - noise)) for noise in NAMES)]])
 
 
 def print_overfitting():
@@ -240,60 +365,177 @@ def print_overfitting():
     for noise in 0.0, 0.3:
         for n in SIZES:
             setting = best(noise)._replace(images=n)
-            known = np.array(values(restoring, setting, noise, 'train'))
-            new = np.array(values(restoring, setting, noise))
+            known = np.array(costs_of(setting, lose(noise), part='train'))
+            new = np.array(costs_of(setting, lose(noise)))
             rows.append([NAMES[noise], f'{n:,}', text(known), text(new), text(new - known),
-                         text(new / known, 1), cell(restoring, setting, 0.3)])
+                         text(new / known, 1), text(costs_of(setting, lose(0.3)))])
     print_table(['noise', 'training images', 'training', 'test', 'test - training',
                  'test / training', 'test, 30 % destroyed'], rows)
 
 
-def print_run():
-    """A run with the defaults and --seed 0: cost per test image"""
-    networks = {'MNIST': (learn(Setting(epochs=100)), 10000),
-                'the sample': (learn(Setting(images=10000, epochs=100, data='sample')), 2000)}
-    epochs = 0, 1, 4, 9, 19, 49, 99
-    print_table(['epoch', *epochs], [
-        [name, *(f'{network["costs"][epoch] / n:.2f}' for epoch in epochs)]
-        for name, (network, n) in networks.items()])
-    print('As printed on MNIST:', *networks['MNIST'][0]['costs'][list(epochs)], '\n')
-    figure, axes = pyplot.subplots(figsize=(7.5, 3), layout='constrained')
-    for (name, (network, n)), line in zip(networks.items(), ('-', '--')):
-        axes.plot(network['costs'] / n, line, color='#d95f02', label=name)
-    axes.set(xlabel='epoch', ylabel='cost per test image', ylim=(0, None), xlim=(0, 100))
-    axes.legend()
-    figure.savefig(PICTURES / 'cost.png', dpi=110)
-    clean = some_digits()
-    damaged = lose(0.3)(clean)
-    rows = np.concatenate([clean, damaged, restore(networks['MNIST'][0], damaged)])
-    (PICTURES / 'reconstructions.png').write_bytes(tile(rows, 10))
+def print_recognising():
+    """Recognising: accuracy on the test images, in per cent, by number of labelled images"""
+    print_table(['labelled images', *ONE_LAYER], [
+        [f'{n:,}', *(percent(start, n) for start in ONE_LAYER)] for n in LABELLED])
 
 
-def print_filters():
-    """Filters: the first 50 units after 100 epochs with seed 0"""
-    networks = {f'filters_{100 * noise:.0f}.png': best(noise) for noise in NAMES}
-    for name, setting in {'filters.png': Setting(), **networks}.items():
-        W = learn(setting._replace(epochs=100))['W'].T[:50]
-        (PICTURES / name).write_bytes(tile(np.clip(0.5 + W / 2, 0, 1), 10))
+def print_unseen_damage():
+    """Damage never seen: accuracy in per cent, after 1,000 labelled undamaged images"""
+    print_table(['damage', *ONE_LAYER], [
+        [name, *(percent(start, 1000, name) for start in ONE_LAYER)] for name in DAMAGES])
+    rows = []
+    for name in list(DAMAGES)[1:]:
+        lost = [np.mean(accuracies(start, 1000)) - np.mean(accuracies(start, 1000, name))
+                for start in ONE_LAYER]
+        rows.append([name, *(f'{points:.1f}' for points in lost)])
+    print_table(['points lost by', *ONE_LAYER], rows)
 
 
 def print_changes():
-    """One change: cost of the test images with 30 % destroyed, accuracy with 1,000 labels"""
+    """One change: cost of the test images with 30 % destroyed, seed 0"""
     changes = {'none: 20 epochs, rate 0.02': Setting(), '100 epochs': Setting(epochs=100),
                'rate 0.01': Setting(rate=0.01), 'rate 0.04': Setting(rate=0.04),
                'rate 0.01, 100 epochs': Setting(rate=0.01, epochs=100),
                '50 % noise': Setting(0.5), '1,000 hidden units': Setting(hidden=1000)}
-    print_table(['change', 'cost', 'accuracy'], [
-        [name, cell(restoring, setting, 0.3), cell(accuracy, setting, 1000)]
-        for name, setting in changes.items()])
+    print_table(['change', 'cost'], [
+        [name, text(costs_of(setting, lose(0.3), seeds=[0]))] for name, setting in changes.items()])
+
+
+def print_exercises():
+    """Exercises: each network by three measures, on the test images"""
+    usual = best(0.3)
+    entropy = Setting(rate=0.005, edit='Cross-entropy')
+    noisy = Setting(rate=0.01, edit='Gaussian noise')
+    untied = Setting(rate=0.01, edit='Untied weights')
+    networks = {'the script': usual, 'no noise': best(0.0), 'cross-entropy': entropy,
+                'Gaussian noise': noisy, 'untied weights': untied}
+    print_table(['network', 'rate', '30% destroyed', 'cross-entropy', 'Gaussian noise of 0.3'], [
+        [name, network.rate, text(costs_of(network, lose(0.3))),
+         text(costs_of(network, lose(0.3), cross_entropy), 1),
+         text(costs_of(network, gaussian(0.3)))] for name, network in networks.items()])
+    print_second()
+
+
+def print_second():
+    """Print what a second autoencoder, on the codes of the first, restores and is good for."""
+    X = read('mnist').test.images
+    undone, through = [], []
+    for seed in SEEDS:
+        first = last_epoch(first_of(SECOND._replace(seed=seed)))
+        codes = encode(first, 0.7 * X)
+        undone.append(cost(codes, lose(0.3)(codes)))
+        damaged = encode(first, lose(0.3)(X))
+        for second in learn(SECOND._replace(seed=seed))[1]:
+            code = restore(second, damaged)
+            Z = 1 / (1 + np.exp(-(code @ first['W_prime'] + first['b_prime'])))
+            through.append(cost(X, Z))
+    print_table(['second autoencoder, on codes', 'cost'], [
+        ['codes with 30 % destroyed', text(undone)],
+        ['restored by the second', text(costs_of(SECOND, lose(0.3)))],
+        ['digits with 30 % destroyed, through both', text(through)],
+        ['through the first alone', text(costs_of(best(0.3), lose(0.3)))]])
+    starts = ['untrained', '30 % noise', *list(STARTS)[4:]]
+    print_table(['labelled images', *starts], [
+        [f'{n:,}', *(percent(start, n) for start in starts)] for n in LABELLED])
+
+
+# Pictures
+
+
+def some_digits():
+    """Return the first test image of each digit."""
+    test = read('mnist').test
+    return test.images[test.labels.argmax(axis=0)]
+
+
+def print_run():
+    """A run with the defaults and --seed 0: cost per test image"""
+    costs = {'MNIST': learn(Setting(epochs=100))[0],
+             'the sample': learn(Setting(images=10000, epochs=100, data='sample'))[0]}
+    counts = {'MNIST': 10000, 'the sample': 2000}
+    epochs = 0, 1, 4, 9, 19, 49, 99
+    print_table(['epoch', *epochs], [
+        [name, *(f'{costs[name][epoch] / n:.2f}' for epoch in epochs)]
+        for name, n in counts.items()])
+    print('As printed on MNIST:', *costs['MNIST'][list(epochs)], '\n')
+    figure, axes = pyplot.subplots(figsize=(7.5, 3), layout='constrained')
+    for (name, n), line in zip(counts.items(), ('-', '--')):
+        axes.plot(costs[name] / n, line, color='#d95f02', label=name)
+    axes.set(xlabel='epoch', ylabel='cost per test image', ylim=(0, None), xlim=(0, 100))
+    axes.legend()
+    figure.savefig(PICTURES / 'cost.png', dpi=110)
+
+
+def draw_digits():
+    """Draw what networks make of ten damaged digits, and two digits under each damage."""
+    clean = some_digits()
+    damaged = lose(0.3)(clean)
+    rows = [clean, damaged, *(restore(last_epoch(best(noise)), damaged) for noise in (0.3, 0.0))]
+    (PICTURES / 'reconstructions.png').write_bytes(tile(np.concatenate(rows), 10))
+    damaged = lose(0.5)(clean)
+    rows = [clean, damaged, neighbours(damaged, 0.5), restore(last_epoch(best(0.5)), damaged)]
+    (PICTURES / 'neighbours.png').write_bytes(tile(np.concatenate(rows), 10))
+    digits = clean[[3, 8]]
+    rows = np.stack([damage(digits) for damage in DAMAGES.values()], axis=1).reshape(-1, 784)
+    (PICTURES / 'damage.png').write_bytes(tile(rows, len(DAMAGES)))
+
+
+def show(axes, image, title, colours='gray', largest=1):
+    axes.imshow(image, colours, vmin=0, vmax=largest, interpolation='nearest')
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=9)
+
+
+def draw_filters():
+    """Draw 50 columns of W, without noise in training and with it, side by side on one scale."""
+    figure, both = pyplot.subplots(1, 2, figsize=(9, 2.7), layout='constrained')
+    for axes, noise in zip(both, (0.0, 0.3)):
+        W = last_epoch(best(noise))['W'].T[:50]
+        png = pyplot.imread(io.BytesIO(tile(0.5 + W / 2, 10)))
+        show(axes, png, f'trained with {NAMES[noise]}')
+    figure.savefig(PICTURES / 'filters.png', dpi=130)
+
+
+def draw_way():
+    """Draw one digit on its way through the network, with the names of the code."""
+    X = some_digits()[3:4]
+    mask = binomial_mask(np.random.RandomState(0), X.shape, 0.3)
+    learned = last_epoch(best(0.3))
+    tilde_X = mask * X
+    Y, Z = encode(learned, tilde_X), restore(learned, tilde_X)
+    # A destroyed pixel is red where there was ink, and blue where it was black already.
+    damaged = np.repeat(tilde_X.reshape(28, 28, 1), 3, axis=2)
+    destroyed = ~mask.reshape(28, 28)
+    ink = X.reshape(28, 28) > 0
+    damaged[destroyed & ink] = 0.9, 0.25, 0.15
+    damaged[destroyed & ~ink] = 0.1, 0.2, 0.45
+    figure, panels = pyplot.subplots(1, 6, figsize=(11, 2.3))
+    show(panels[0], X.reshape(28, 28), 'X  [1, 784]\nclean')
+    show(panels[1], mask.reshape(28, 28), 'mask  [1, 784]\nblack: 0, white: 1')
+    show(panels[2], damaged, 'tilde_X = mask * X\n[1, 784]  damaged')
+    show(panels[3], Y.reshape(20, 25), 'Y  [1, 500]\nthe hidden code')
+    show(panels[4], Z.reshape(28, 28), 'Z  [1, 784]\nrestored')
+    show(panels[5], ((X - Z) ** 2).reshape(28, 28), f'(X - Z)²\nsum: {cost(X, Z):.1f}')
+    for panel, sign in zip(panels, '×→→→→'):
+        panel.text(1.12, 0.5, sign, transform=panel.transAxes, ha='center', va='center')
+    # The way of the clean image to the comparison.
+    start, end = (panel.get_position().x0 + 0.05 for panel in (panels[0], panels[5]))
+    figure.add_artist(pyplot.Line2D([start, start, end, end], [0.1, 0.03, 0.03, 0.1], color='k'))
+    figure.savefig(PICTURES / 'way.png', dpi=110, bbox_inches='tight')
+
+
+EXPERIMENTS = (print_run, print_rates, print_restoring, print_overfitting, print_recognising,
+               print_unseen_damage, print_changes, print_exercises)
 
 
 def main():
     KEPT.mkdir(parents=True, exist_ok=True)
-    for experiment in (print_run, print_filters, print_rates, print_restoring, print_overfitting,
-                       print_recognising, print_unseen_damage, print_changes):
+    for experiment in EXPERIMENTS:
         print(f'### {experiment.__doc__}\n', flush=True)
         experiment()
+    draw_digits()
+    draw_filters()
+    draw_way()
 
 
 if __name__ == '__main__':

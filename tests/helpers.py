@@ -92,3 +92,23 @@ def learned(folder):
     """Return {name: array} of a run's learned.npz, read without pickles."""
     with np.load(Path(folder) / 'learned.npz', allow_pickle=False) as file:
         return dict(file)
+
+
+def read_edits(path=ROOT / 'README.md'):
+    """Return {title: diff} of the exercises in the tutorial that have a `diff` block."""
+    edits = {}
+    for section in path.read_text('utf-8').split('\n### ')[1:]:
+        blocks = re.findall(r'^```diff\n(.*?)^```$', section, re.S | re.M)
+        if blocks:
+            title = section.splitlines()[0].split('. ')[-1]
+            edits[title] = blocks[0]
+    return edits
+
+
+def apply_edit(text, diff):
+    """Return the text after a diff, in which each run of lines with - has one with + below it."""
+    for old, new in re.findall(r'((?:^-.*\n)+)((?:^\+.*\n)*)', diff, re.M):
+        old, new = (re.sub('^.', '', lines, flags=re.M) for lines in (old, new))
+        assert text.count(old) == 1, f'{text.count(old)} times in the script:\n{old}'
+        text = text.replace(old, new)
+    return text

@@ -5,16 +5,22 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from helpers import ROOT, STARTUP, copy_project, environment
+from helpers import ROOT, STARTUP, copy_project, environment, finish, python
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+
+def edited(text, **constants):
+    """Return the script with other values of its constants."""
+    for name, value in constants.items():
+        text, count = re.subn(rf'^{name} = \d+\b', f'{name} = {value}', text, flags=re.M)
+        assert count == 1, name
+    return text
+
 
 @pytest.fixture(scope='module')
 def source():
     """The script, with a smaller network and fewer epochs."""
-    text = (ROOT / 'dae_mnist.py').read_text('utf-8')
-    text = text.replace('\nn_epochs = 100 ', '\nn_epochs = 3 ')
-    return text.replace('\nn_hidden = 500 ', '\nn_hidden = 20 ')
+    return edited((ROOT / 'dae_mnist.py').read_text('utf-8'), n_epochs=3, n_hidden=20)
 
 
 @pytest.fixture(scope='module')
@@ -62,24 +68,35 @@ def cell(kernel):
     return cell
 
 
-def assert_trained(result, cell, epochs, pictures):
-    """Assert that a cell printed these epochs and showed the pictures, and left `learned`."""
-    assert not result.error and result.pictures == pictures, result
-    assert re.fullmatch(r'The results go to \S+\.', result.err.splitlines()[0])
-    costs = cell("for i, cost in enumerate(learned['costs']):\n    print(i, cost)")
-    assert result.out == costs.out and len(result.out.splitlines()) == epochs
+def assert_trained(result, cell, epochs):
+    """Assert that a cell printed these epochs, showed both pictures, and left `learned`."""
+    assert not result.error and result.pictures == 2, result
+    folder = re.fullmatch(r'The results go to (\S+)\.', result.err.splitlines()[0])[1]
+    assert [line.split()[0] for line in result.out.splitlines()] == list(map(str, range(epochs)))
+    assert is_kept(cell, folder)
 
 
-@pytest.mark.parametrize('host', ['', "__file__ = 'notebook.ipynb'"])
+def is_kept(cell, folder):
+    """Whether `learned` is what a folder holds, with its two pictures."""
+    return cell(f"""
+import glob
+import numpy
+kept = numpy.load('{folder}/learned.npz')
+print(len(glob.glob('{folder}/*.png')), list(kept) == list(learned),
+      all((kept[name] == learned[name]).all() for name in kept))""").out == '2 True True\n'
+
+
+@pytest.mark.parametrize('host', ['', "__file__ = 'notebook.ipynb'", "__file__ = 'dae_mnist.py'"])
 def test_pasted(cell, source, host):
     assert cell(f'%reset -f\n{host}\nimport sys; print(sys.argv[1])').out == '-f\n'  # the kernel's
-    assert_trained(cell(source), cell, epochs=3, pictures=2)
+    assert_trained(cell(source), cell, epochs=3)
     assert cell("print({name: a.shape for name, a in learned.items()})").out == (
-        "{'W': (784, 20), 'b': (20,), 'b_prime': (784,), 'costs': (3,)}\n")
+        "{'W': (784, 20), 'b': (20,), 'W_prime': (20, 784), 'b_prime': (784,)}\n")
     assert cell('print(tf.executing_eagerly())').out == 'True\n'
 
 
-def test_a_constant_that_is_edited_later_trains_as_the_same_number_given_to_train(cell, source):
+def test_a_constant_that_is_edited_later_trains_as_the_same_number_given_to_train_epochs(
+        cell, source):
     cell('%reset -f')
     cell(source)
     result = cell('''
@@ -88,14 +105,14 @@ for name, value in dict(n_epochs=2, batch_size=100, learning_rate=0.01, corrupti
                         n_hidden=7).items():
     kept = globals()[name]
     globals()[name] = value
-    costs = main(['--seed', '5'])['costs']
+    W = main(['--seed', '5'])['W']
     globals()[name] = kept
-    expected = train(*images, seed=5, **{name: value})['costs']
-    assert costs.tolist() == expected.tolist(), name
-    seen.add(costs.tobytes())
+    *_, (_, _, expected) = train_epochs(*images, seed=5, **{name: value})
+    assert (W == expected['W']).all(), name
+    seen.add(W.tobytes())
 assert len(seen) == 5
 seed = 5  # a name of the reader's own, no constant
-assert main()['costs'][0] != main()['costs'][0]
+assert (main()['W'] != main()['W']).any()
 print('all')
 ''')
     assert result.out.endswith('all\n'), result
@@ -104,18 +121,30 @@ print('all')
 def test_run_with_flags_and_imported(cell):
     cell('%reset -f')
     flags = '--n_epochs 2 --n_hidden 9 --seed 1'
-    result = cell(f'%run dae_mnist.py {flags}')
-    assert_trained(result, cell, epochs=2, pictures=0)
-    again = cell(f'from dae_mnist import main\nlearned = main({flags.split()})')
-    assert_trained(again, cell, epochs=2, pictures=0)
-    assert again.out == result.out
+    runs = [cell(code) for code in (
+        f'%run dae_mnist.py {flags}', f'%run -i dae_mnist.py {flags}',
+        f'from dae_mnist import main\nlearned = main({flags.split()})')]
+    for run in runs:
+        assert run.out == runs[0].out
+        assert_trained(run, cell, epochs=2)
+
+
+def test_a_terminals_ipython_passes_the_flags_on(tmp_path, small_set):
+    project = copy_project(tmp_path / 'project')
+    process = python('-m', 'IPython', 'dae_mnist.py', '--', '--n_epochs', 1, '--n_hidden', 9,
+                     '--data_dir', small_set, '--log_dir', 'run', cwd=project,
+                     IPYTHONDIR=str(tmp_path))
+    run = finish(process)
+    assert re.fullmatch(r'0 [\d.]+\n', run.out) and (project / 'run' / 'learned.npz').exists()
 
 
 def test_an_error_of_the_disk_is_shown_and_streams_and_descriptors_stay(cell, source):
     descriptors = "import os; print([os.readlink(f'/proc/self/fd/{n}') for n in range(3)])"
     before = cell(f'%reset -f\n{descriptors}')
-    pasted = source.replace('main([]', "main(['--log_dir', '/dev/null/run']")
-    for code in '%run dae_mnist.py --log_dir /dev/null/run', pasted:
+    flags = ['--log_dir', '/dev/null/run', '--n_epochs', '1', '--n_hidden', '9']
+    pasted = source.replace('main([] if hosted else sys.argv[1:])', f'main({flags})')
+    assert pasted != source
+    for code in '%run dae_mnist.py ' + ' '.join(flags), pasted:
         result = cell(code)
         assert 'dae_mnist.py: ' in result.error and "'/dev/null/run'" in result.error
         assert cell(descriptors).out == before.out != ''
@@ -123,15 +152,38 @@ def test_an_error_of_the_disk_is_shown_and_streams_and_descriptors_stay(cell, so
 
 @pytest.mark.parametrize('way', ['pasted', 'run'])
 def test_the_stop_button(cell, source, way):
-    """`learned` has the whole epochs, their pictures are shown, and the kernel goes on."""
+    """`learned` has the last whole epoch, its pictures are shown, and the kernel goes on."""
     cell('%reset -f')
-    endless = source.replace('n_epochs = 3 ', 'n_epochs = 1000000 ')
+    endless = edited(source, n_epochs=1000000)
     run = '%run dae_mnist.py --n_epochs 1000000 --n_hidden 9'
     result = cell(endless if way == 'pasted' else run, stop=r'^1 \d')
-    count = int(re.search(r'Stopped after (\d+) epochs', result.err)[1])
-    assert not result.error and result.pictures == (2 if way == 'pasted' else 0)
+    count = int(re.search(r'kept: (\d+)', result.err)[1])
+    assert not result.error and result.pictures == 2
     assert count - len(result.out.splitlines()) in (0, 1) and count >= 2
     folder = re.search(r'go to (\S+)\.', result.err)[1]
-    assert cell("print(len(learned['costs']))").out == f'{count}\n'
-    pictures = cell(f"import glob; print(len(glob.glob('{folder}/*.png')))")
-    assert pictures.out == '2\n'
+    assert is_kept(cell, folder)
+
+
+def test_a_stop_before_the_first_epoch_leaves_no_weights_of_an_earlier_run(cell, source):
+    cell("%reset -f\nlearned = 'of an earlier run'")
+    waiting = source.replace('def load_images(', 'def load_images(*_):\n    print("waiting")\n'
+                             '    import time; time.sleep(50)\n\n\ndef unused(')
+    assert waiting != source
+    result = cell(waiting, stop='waiting')
+    assert result.error.startswith('KeyboardInterrupt')
+    assert cell('print(learned)').out == 'None\n'
+
+
+def test_a_stop_leaves_the_last_epoch_and_ends_a_loop_over_rates(cell, source):
+    cell('%reset -f')
+    cell('import dae_mnist\nimages = dae_mnist.load_images()')
+    result = cell('''
+for rate in 0.01, 0.02:
+    for i, cost, learned in dae_mnist.train_epochs(*images, n_epochs=10**6, n_hidden=9,
+                                                   learning_rate=rate):
+        print(i, cost)
+''', stop=r'^1 \d')
+    assert result.error.startswith('KeyboardInterrupt')
+    last = len(result.out.splitlines()) - 1
+    assert cell("print(rate, i, learned['W'].shape)").out == f'0.01 {last} (784, 9)\n'
+    assert cell('import tensorflow as tf; print(tf.executing_eagerly())').out == 'True\n'

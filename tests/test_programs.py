@@ -1,23 +1,13 @@
-"""The programs that are run by hand still run: each for a moment, on a small set."""
+"""The programs that are run by hand: each number is what it says, and each runs for a moment."""
 
-from helpers import ROOT, finish, python, random_set, write_set
 
-MOMENT = f'''
-import sys
-sys.path[0] = {str(ROOT / 'tests')!r}
+import experiments
 import numpy as np
-import experiments as e
-from pathlib import Path
-e.DATA = e.SAMPLE = Path(sys.argv[1])
-e.KEPT, e.PICTURES = Path('kept'), Path()
-e.SEEDS, e.LABELLED, e.STEPS = (0,), (100,), 5
+import pytest
+from helpers import ROOT
 
-def learn(setting, learn=e.learn):
-    network = learn(setting._replace(epochs=min(setting.epochs, 1)))
-    return {{**network, 'costs': np.resize(network['costs'], 100)}}
-e.learn = learn
-e.main()
-'''
+import dae_mnist
+import input_data
 
 
 def tables(text):
@@ -27,15 +17,121 @@ def tables(text):
     return found
 
 
-def test_experiments(empty_folder):
-    run = finish(python('-c', MOMENT, write_set(empty_folder / 'data', random_set(train=6000))))
-    assert run.status == 0, run.err[-2000:]
-    assert [len(table) for table in tables(run.out)] == [4, 5, 6, 10, 3, 9, 8, 9], run.out
-    assert {path.name for path in empty_folder.glob('*.png')} == {
-        path.name for path in (ROOT / '.github').glob('*.png')}
+ONES = np.ones([1000, 784], np.float32)
 
 
-def test_benchmark(small_set):
-    run = finish(python(ROOT / 'tests' / 'benchmark.py', '--rounds', 1, '--data_dir', small_set))
-    assert run.status == 0, run.err[-2000:]
-    assert [len(table) for table in tables(run.out)] == [7, 4, 4]
+def test_each_damage_damages_as_much_as_it_says():
+    for share in 0.3, 0.5:
+        lost = experiments.lose(share)(ONES) == 0
+        assert abs(lost.mean() - share) < 0.002
+    assert abs(experiments.gaussian(0.3)(ONES).std() - 0.3) < 0.002
+    for size, colour in (8, 0), (4, 1):
+        images = experiments.square(size, colour)(0.5 * ONES).reshape(-1, 28, 28)
+        changed = images != 0.5
+        assert (changed.sum(axis=(1, 2)) == size ** 2).all() and (images[changed] == colour).all()
+        assert changed[:, 4:24, 4:24].sum() == changed.sum()
+    line = np.zeros([1, 28, 28], np.float32)
+    line[:, :, 14] = 1
+    slanted = experiments.slant(line.reshape(1, 784)).reshape(28, 28)
+    assert [row.argmax() for row in slanted[[0, 13, 14, 27]]] == [19, 14, 14, 9]
+    specks = experiments.specks(0.5 * ONES)
+    assert abs(np.mean(specks == 0) - 0.05) < 0.002 and abs(np.mean(specks == 1) - 0.05) < 0.002
+
+
+def test_the_mean_of_the_neighbours():
+    image = np.full([1, 28, 28], 0.4)
+    image[0, 10, 10] = image[0, 0, 0] = 0
+    restored = experiments.neighbours(image.reshape(1, 784), 0.5).reshape(28, 28)
+    assert restored[10, 10] == pytest.approx(0.8) and restored[0, 0] == pytest.approx(0.4 * 3 / 4)
+    assert restored[10, 11] == 0.4
+    assert experiments.neighbours(image.reshape(1, 784), 0.9).max() == 1
+
+
+@pytest.fixture
+def small(monkeypatch, small_set):
+    """Let the experiments read a small set; return it."""
+    small = input_data.read_data_sets(small_set, one_hot=True)
+    monkeypatch.setattr(experiments, 'read', lambda name: small)
+    return small
+
+
+def test_the_best_linear_map_cannot_be_improved(small):
+    X = small.train.images
+    damaged = experiments.binomial_mask(np.random.RandomState(1), X.shape, 0.3) * X
+    with_ones = np.hstack([damaged, np.ones([len(X), 1])])
+    error = with_ones @ experiments.linear_map.__wrapped__(0.3) - X
+    assert abs(with_ones.T @ error).max() < 1e-2
+
+
+def test_costs_and_cells():
+    X, Z = np.array([[1., 0.], [1., 1.]]), np.array([[0.5, 0.5], [1., 0.]])
+    assert experiments.cost(X, Z) == (0.25 + 0.25 + 1) / 2
+    Z = np.array([[0.5, 0.5], [0.5, 0.25]])
+    expected = (3 * np.log(2) + np.log(4)) / 2
+    assert experiments.cross_entropy(X, Z) == pytest.approx(expected, rel=1e-5)
+    assert experiments.text([1, 2, 6]) == '3.00 (1.00 to 6.00)'
+    assert experiments.text([1, 2, 6], 1) == '3.0 (1.0 to 6.0)'
+
+
+def test_a_classifier_learns_what_can_be_separated():
+    bits = np.eye(2, dtype=np.float32)[np.arange(100) % 2]
+    start = np.random.RandomState(0).uniform(-1, 1, (2, 5)).astype(np.float32), np.zeros(5, 'f')
+    layers = experiments.classify([start], bits, bits, 0)
+    assert experiments.accuracy(layers, bits, bits) == 100
+    assert experiments.accuracy(layers, bits, bits[::-1]) == 0
+    assert (layers[0][0] != start[0]).any() and (layers[0][1] != 0).any()
+    black = np.zeros_like(bits)  # only a bias can tell the commoner label
+    second = np.tile(bits[1], (100, 1))
+    layers = experiments.classify([(start[0], np.full(5, -9, 'f'))], black, second, 0)
+    assert experiments.accuracy(layers, black, second) == 100
+
+
+def test_what_a_classifier_starts_from_untrained(small):
+    untrained = experiments.untrained(784, 9, 5)
+    *_, (_, _, weights) = dae_mnist.train_epochs(
+        small.train.images, small.test.images, n_epochs=1, n_hidden=9, seed=5, learning_rate=1e-30)
+    np.testing.assert_array_equal(untrained['W'], weights['W'])
+    X = small.test.images
+    np.testing.assert_allclose(experiments.encode(weights, X),
+                               1 / (1 + np.exp(-(X @ weights['W'] + weights['b']))), rtol=1e-5)
+
+
+def test_costs_are_of_the_set_and_the_network_that_are_named(small, monkeypatch):
+    """A network that restores nothing costs what the damage costs."""
+    monkeypatch.setattr(experiments, 'learn', lambda setting: ([], [setting, setting]))
+    monkeypatch.setattr(dae_mnist, 'restore', lambda setting, X: X - setting.seed)
+    for part in 'train', 'validation', 'test':
+        X = getattr(small, part).images.astype(float)
+        found = experiments.costs_of(experiments.Setting(images=300), lambda X: 0 * X, part=part)
+        expected = [np.square(X[:300] + seed).sum(axis=1).mean() for seed in (0, 0, 1, 1, 2, 2)]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    halved = experiments.costs_of(experiments.Setting(), lambda X: X, factor=0.5)
+    assert halved[0] == pytest.approx(np.square(X / 2).sum(axis=1).mean(), rel=1e-5)
+
+
+def test_the_best_rate_has_the_lowest_mean(monkeypatch):
+    costs = {0.005: [5, 9], 0.01: [6, 7], 0.02: [1, 99]}
+    monkeypatch.setattr(experiments, 'costs_of', lambda setting, *_, **__: costs[setting.rate])
+    assert experiments.best.__wrapped__(0.3).rate == 0.01
+
+
+def test_the_experiments_run(small, empty_folder, monkeypatch, capsys):
+    """All of them for a moment, one epoch each."""
+    learn = experiments.learn
+
+    def moment(setting):
+        costs, last = learn(setting._replace(epochs=1))
+        return np.resize(costs, 100), last
+    for name, value in {'KEPT': empty_folder / 'kept', 'PICTURES': empty_folder, 'SEEDS': (0,),
+                        'RATES': (0.01,), 'SIZES': (100, 300), 'LABELLED': (100,), 'STEPS': 5,
+                        'learn': moment}.items():
+        monkeypatch.setattr(experiments, name, value)
+    for function in experiments.best, experiments.accuracies, experiments.linear_map:
+        function.cache_clear()
+    experiments.main()
+    out = capsys.readouterr().out
+    assert len(tables(out)) == 12
+    X = small.test.images.astype(float)
+    assert f'| black images | {np.square(X).sum() / len(X):.2f} |' in out
+    assert {path.stem for path in empty_folder.glob('*.png')} == {
+        'cost', 'damage', 'filters', 'neighbours', 'reconstructions', 'way'}
