@@ -9,7 +9,8 @@ from helpers import DATA, NAMES, random_set, write_set
 # With it, a script that does not flush looks as if it did.
 os.environ.pop('PYTHONUNBUFFERED', None)
 # Nothing may ask the internet: port 9 of this machine refuses. A GPU would change the digits.
-os.environ.update(https_proxy='http://127.0.0.1:9', no_proxy='', CUDA_VISIBLE_DEVICES='-1')
+os.environ.update(http_proxy='http://127.0.0.1:9', https_proxy='http://127.0.0.1:9', no_proxy='',
+                  CUDA_VISIBLE_DEVICES='-1')
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run behind an `&`
 
 

@@ -68,7 +68,8 @@ def environment(**changes):
     """Return the environment for a child that can reach no network, as a user's shell has it."""
     env = {name: value for name, value in os.environ.items()
            if name.lower() != 'no_proxy' and name not in ('TF_CPP_MIN_LOG_LEVEL', 'PYTHONPATH')}
-    return {**env, 'https_proxy': 'http://127.0.0.1:9', **changes}
+    refuses = 'http://127.0.0.1:9'
+    return {**env, 'http_proxy': refuses, 'https_proxy': refuses, **changes}
 
 
 def python(*args, cwd=None, **env):
