@@ -1,5 +1,6 @@
 """Downloads from a real server on this machine that misbehaves on demand; other ways to fail."""
 
+import concurrent.futures
 import gzip
 import hashlib
 import http.server
@@ -7,22 +8,22 @@ import itertools
 import os
 import signal
 import threading
-import zlib
-from unittest import mock
+import urllib.request
 
 import numpy as np
 import pytest
-from helpers import (NAMES, ROOT, SAMPLE, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS,
-                     finish, gzip_idx, idx, python, random_set, read_idx, write_set)
+from helpers import (NAMES, ROOT, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, finish,
+                     gzip_idx, idx, python, random_set, read_idx, write_set)
 
 import input_data
 
-# The sample stands for MNIST here: it is smaller, and always there.
-FILES = {name: (SAMPLE / name).read_bytes() for name in NAMES}
-SHA256 = {name: hashlib.sha256(read_idx(SAMPLE / name)).hexdigest() for name in NAMES}
-FASHION = random_set(train=5100, test=20, rows=4, columns=4)  # stands for any other set
+URLS = input_data.MNIST_URLS
+MNIST, FASHION = (random_set(train=5100, test=20, rows=4, columns=4, seed=i) for i in (1, 2))
+DISTORTED = {name: 255 - MNIST[name] if 'images' in name else MNIST[name] for name in NAMES}
+ARRAYS = {'mnist': MNIST, 'private': MNIST, 'fashion': FASHION, 'distorted': DISTORTED}
+SETS = {name: {n: gzip_idx(a) for n, a in arrays.items()} for name, arrays in ARRAYS.items()}
+FILES = SETS['mnist']
 LABELS = FILES[TEST_LABELS]
-SETS = {'ok': FILES, 'fashion': {name: gzip_idx(FASHION[name]) for name in NAMES}}
 ANSWERS = {  # behaviour: status and body, for the file of test labels
     'missing': (404, b''),
     'cut': (200, LABELS[:-1]),
@@ -36,6 +37,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """The folder in an address says how the file at its end is answered."""
 
     def do_GET(self):
+        if self.path.startswith('http'):
+            return self.do_CONNECT()
         behaviour, name = self.path.strip('/').replace('?file=', '/').split('/')
         self.server.asked.append((behaviour, name))
         if behaviour in SETS:
@@ -45,10 +48,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             getattr(self, behaviour)(FILES[name])
 
+    def do_CONNECT(self):
+        """Refuse what is asked of the server as a proxy: an address that is not of this machine."""
+        self.server.outside.append(self.path)
+        self.send_error(502)
+
     def answer(self, status, body):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(body)
+
+    def busy_once(self, content):
+        """The third file is not to be had when it is asked for the first time."""
+        first = self.server.asked.count(self.server.asked[-1]) == 1
+        if first and content == FILES[TEST_IMAGES]:
+            self.answer(503, b'')
+        else:
+            self.answer(200, content)
 
     def half(self, content):
         self.answer(200, content[:len(content) // 2])
@@ -58,7 +74,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def drip(self, content):
         self.answer(200, b'')
-        while not self.server.released.wait(0.05):
+        for _ in range(200):
+            self.server.released.wait(0.05)
             self.wfile.write(b'x')
 
     def garbage(self, content):
@@ -68,27 +85,44 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def mnist_is_at(monkeypatch, server, *behaviours):
+    """Let MNIST's only known addresses be these of the server: the usual one, and its mirrors."""
+    urls = [f'{server.url}/{behaviour}/' for behaviour in behaviours]
+    monkeypatch.setattr(input_data, 'DEFAULT_SOURCE_URL', urls[0])
+    monkeypatch.setattr(input_data, 'MIRRORS', urls)
+    monkeypatch.setattr(input_data, 'MNIST_URLS', [url.replace('http', 'https') for url in urls])
+
+
 @pytest.fixture
 def server(monkeypatch):
+    """The server, as MNIST's only address and as the proxy to all that is not on this machine."""
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    server.asked = []
+    server.asked, server.outside = [], []
     server.handle_error = print  # where the loader has hung up
     server.half_sent, server.released = threading.Event(), threading.Event()
     server.url = f'http://127.0.0.1:{server.server_port}'
-    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
-    monkeypatch.setenv('no_proxy', '*')
-    monkeypatch.setattr(input_data, 'SHA256', SHA256)
-    monkeypatch.setattr(input_data, 'MIRRORS', [f'{server.url}/ok/'])
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    server.proxies = {'http_proxy': server.url, 'https_proxy': server.url, 'no_proxy': '127.0.0.1'}
+    for name, value in server.proxies.items():
+        monkeypatch.setenv(name, value)
+    urllib.request.install_opener(None)  # the next download reads the proxies again
+    monkeypatch.setattr(input_data, 'SHA256', {
+        name: hashlib.sha256(MNIST[name]).hexdigest() for name in NAMES})
+    mnist_is_at(monkeypatch, server, 'mnist')
     yield server
     server.released.set()
     server.shutdown()
     server.server_close()
+    urllib.request.install_opener(None)
 
 
-def holds(folder, names=NAMES):
-    """Whether the folder holds these files, complete, and nothing else."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()} == {
-        name: FILES[name] for name in names}
+def read(folder, source_url=None):
+    return input_data.read_data_sets(folder, source_url=source_url)
+
+
+def holds(folder, files):
+    """Whether the folder holds these files, {name: content}, and nothing else."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()} == files
 
 
 def test_the_constants(real_mnist):
@@ -104,112 +138,212 @@ def test_the_constants(real_mnist):
 
 def test_what_is_missing_is_downloaded_once(server, tmp_path, capfd):
     folder = tmp_path / 'new' / 'folder'
-    with mock.patch.object(zlib, 'decompressobj', wraps=zlib.decompressobj) as unpack:
-        input_data.read_data_sets(str(folder))
-    assert holds(folder) and server.asked == [('ok', name) for name in NAMES]
-    assert unpack.call_count <= 8  # each file twice: as it is checked, and as it is read
+    read(str(folder))
+    read(folder)
+    assert holds(folder, FILES) and server.asked == [('mnist', name) for name in NAMES]
     (folder / 'mine').touch()  # others may read a download just as any file
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
     out, err = capfd.readouterr()
-    assert (out, err.splitlines()) == ('', [f'Downloading {server.url}/ok/{n}' for n in NAMES])
+    assert (out, err.splitlines()) == ('', [f'Downloading {server.url}/mnist/{n}' for n in NAMES])
+    path = input_data.maybe_download(TEST_LABELS, tmp_path)
+    assert path == str(tmp_path / TEST_LABELS) and type(path) is str  # scripts do path + '...'
 
 
-def test_mirrors_are_tried_in_order(server, tmp_path, monkeypatch):
-    behaviours = ['missing', 'bad_checksum', 'garbage', 'other_labels', 'ok']
-    monkeypatch.setattr(input_data, 'MIRRORS', [f'{server.url}/{each}/' for each in behaviours])
+def test_mirrors_are_tried_in_order_and_each_has_its_time(server, tmp_path, monkeypatch):
+    behaviours = ['missing', 'bad_checksum', 'garbage', 'other_labels', 'drip', 'mnist']
+    mnist_is_at(monkeypatch, server, *behaviours)
+    monkeypatch.setattr(input_data, 'DEADLINE', 1)
     input_data.maybe_download(TEST_LABELS, tmp_path)
     assert server.asked == [(each, TEST_LABELS) for each in behaviours]
-    assert holds(tmp_path, [TEST_LABELS])
+    assert holds(tmp_path, {TEST_LABELS: LABELS})
 
 
-@pytest.mark.parametrize('source_url', [
-    '', None, 'https://storage.googleapis.com/cvdf-datasets/mnist',
-    'http://storage.googleapis.com/cvdf-datasets/mnist/', 'http://yann.lecun.com/exdb/mnist',
-    'https://ossci-datasets.s3.amazonaws.com/mnist/', 'http://yann.lecun.com/exdb/mnist/'])
-def test_the_known_addresses_are_mnist(server, tmp_path, source_url):
-    input_data.read_data_sets(tmp_path, source_url=source_url)
-    assert holds(tmp_path) and len(server.asked) == 4
+def test_the_reason_of_each_mirror_is_told(server, tmp_path, monkeypatch):
+    mnist_is_at(monkeypatch, server, 'other_labels', 'missing', 'cut')
+    with pytest.raises(OSError) as caught:
+        input_data.maybe_download(TEST_LABELS, tmp_path)
+    assert str(caught.value) == f'''{TEST_LABELS} could not be downloaded:
+  {server.url}/other_labels/{TEST_LABELS}: ValueError("it is not MNIST's")
+  {server.url}/missing/{TEST_LABELS}: <HTTPError 404: 'Not Found'>
+  {server.url}/cut/{TEST_LABELS}: ValueError('it is cut off')
+Put it into {tmp_path} by hand, or name another folder.'''
+
+
+@pytest.mark.parametrize('options, first', [
+    ({}, 'storage.googleapis.com:443'),
+    ({'source_url': ''}, 'storage.googleapis.com:443'),
+    ({'source_url': None}, 'storage.googleapis.com:443'),
+    ({'source_url': URLS[0].rstrip('/')}, 'storage.googleapis.com:443'),
+    ({'source_url': URLS[1]}, 'ossci-datasets.s3.amazonaws.com:443'),
+    ({'source_url': URLS[0].replace('https', 'http')}, 'http://storage.googleapis.com/cvdf'),
+    ({'source_url': 'http://yann.lecun.com/exdb/mnist'}, 'http://yann.lecun.com/exdb/mnist/train'),
+    ({'source_url': 'https://yann.lecun.com/exdb/mnist/'}, 'yann.lecun.com:443')])
+def test_a_known_address_is_asked_first_then_the_mirrors(server, tmp_path, monkeypatch, options,
+                                                         first):
+    monkeypatch.setattr(input_data, 'DEFAULT_SOURCE_URL', URLS[0])
+    monkeypatch.setattr(input_data, 'MNIST_URLS', URLS)
+    input_data.read_data_sets(tmp_path, **options)
+    assert server.outside[0].startswith(first) and len(server.outside) == 4
+    assert server.asked == [('mnist', name) for name in NAMES] and holds(tmp_path, FILES)
 
 
 @pytest.mark.parametrize('form', ['fashion', 'fashion/', 'fashion?file='])
 def test_any_set_from_the_callers_address(server, tmp_path, form):
-    sets = input_data.read_data_sets(tmp_path, source_url=f'{server.url}/{form}')
+    sets = read(tmp_path, f'{server.url}/{form}')
     assert np.array_equal(sets.test.labels, FASHION[TEST_LABELS])
     assert server.asked == [('fashion', name) for name in NAMES]
 
 
-@pytest.mark.parametrize('names', [n for k in (1, 2, 3) for n in itertools.combinations(NAMES, k)])
-def test_sets_are_not_mixed(server, tmp_path, names):
-    """Whichever part of one lies there, the first of it unpacked."""
-    mnist = {name: read_idx(SAMPLE / name) for name in NAMES}
+@pytest.mark.parametrize('names', [
+    pytest.param(names, id='+'.join(name[:7] for name in names))
+    for k in (1, 2, 3) for names in itertools.combinations(NAMES, k)])
+@pytest.mark.parametrize('there, source, refused', [
+    ('mnist', 'mnist', 'never'),
+    ('mnist', 'private', 'never'),
+    ('mnist', 'fashion', 'image there'),
+    ('mnist', 'distorted', 'images of both'),
+    ('distorted', 'private', 'images of both'),
+    ('distorted', 'distorted', 'never'),
+    ('fashion', 'fashion', 'never'),
+    ('fashion', 'mnist', 'always')])
+def test_only_what_belongs_together_is_added(server, tmp_path, there, source, refused, names):
+    """Whichever files of one set are there, the first of them unpacked."""
     missing = [name for name in NAMES if name not in names]
+    folder = write_set(tmp_path, {name: ARRAYS[there][name] for name in names[1:]})
+    (folder / names[0][:-3]).write_bytes(idx(ARRAYS[there][names[0]]))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    image_there = TRAIN_IMAGES in names or TEST_IMAGES in names
+    image_missing = TRAIN_IMAGES in missing or TEST_IMAGES in missing
+    if refused == 'always':
+        with pytest.raises(ValueError, match=f"{missing[0]} is missing.*{names[0][:-3]}.* is not "
+                                             "MNIST's"):
+            read(folder)
+        assert server.asked == [] and holds(folder, before)
+    elif image_there and (refused == 'image there' or refused == 'images of both' and image_missing):
+        with pytest.raises(OSError, match="it is not MNIST's|it is MNIST's, and the folder"):
+            read(folder, f'{server.url}/{source}')
+        assert holds(folder, before)
+    else:
+        read(folder, f'{server.url}/{source}')
+        assert server.asked == [(source, name) for name in missing]
+        assert holds(folder, {**before, **{name: SETS[source][name] for name in missing}})
 
-    def complete(folder, arrays, source_url=None):
-        write_set(folder, {name: arrays[name] for name in names})
-        (folder / names[0][:-3]).write_bytes(gzip.decompress((folder / names[0]).read_bytes()))
-        (folder / names[0]).unlink()
-        input_data.read_data_sets(folder, source_url=source_url)
 
-    with pytest.raises(ValueError, match=f"{missing[0]} is missing, .* is not MNIST's, so MNIST's"):
-        complete(tmp_path / 'fashion', FASHION)
-    if TRAIN_IMAGES in names or TEST_IMAGES in names:  # its labels may be another set's as well
-        with pytest.raises(ValueError, match=f"{missing[0]} is missing, .* is MNIST's, so another"):
-            complete(tmp_path / 'mnist', mnist, f'{server.url}/fashion')
-    write_set(tmp_path / 'swapped', {TRAIN_LABELS: mnist[TEST_LABELS]})
-    with pytest.raises(ValueError, match="is not MNIST's"):
-        input_data.read_data_sets(tmp_path / 'swapped')
+@pytest.mark.parametrize('there', [
+    pytest.param({TRAIN_LABELS: MNIST[TRAIN_LABELS], TEST_LABELS: FASHION[TEST_LABELS]}, id='two'),
+    pytest.param({TEST_LABELS: MNIST[TRAIN_LABELS]}, id='swapped')])
+def test_each_file_is_compared_with_mnists_of_its_name(server, tmp_path, there):
+    write_set(tmp_path, there)
+    with pytest.raises(ValueError, match=f"{TEST_LABELS} is not MNIST's"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize('source', ['mnist', 'fashion'])
+def test_a_damaged_file_beside_missing_ones_is_named(server, tmp_path, source):
+    (tmp_path / TRAIN_IMAGES).write_bytes(FILES[TRAIN_IMAGES][:-1])
+    with pytest.raises(ValueError) as caught:
+        read(tmp_path, f'{server.url}/{source}')
+    assert str(caught.value).startswith(f'{tmp_path / TRAIN_IMAGES} cannot be used: it is cut off')
     assert server.asked == []
-    complete(tmp_path / 'again', mnist)
-    complete(tmp_path / 'other', FASHION, f'{server.url}/fashion')
-    assert server.asked == [(source, name) for source in ('ok', 'fashion') for name in missing]
+
+
+def test_a_private_mirror_that_fails_in_between(server, tmp_path):
+    url = f'{server.url}/busy_once/'
+    with pytest.raises(OSError, match=f"{TEST_IMAGES}: <HTTPError 503"):
+        read(tmp_path, url)
+    assert holds(tmp_path, {})  # all or none
+    read(tmp_path, url)
+    assert holds(tmp_path, FILES)
+
+
+def test_a_private_mirror_file_by_file(server, tmp_path):
+    for name in [*NAMES, TEST_IMAGES]:
+        try:
+            input_data.maybe_download(name, tmp_path, f'{server.url}/busy_once/{name}')
+        except OSError:
+            assert name == TEST_IMAGES
+    assert holds(tmp_path, FILES)
+
+
+@pytest.mark.parametrize('other', ['mnist', 'fashion'])
+def test_two_runs_in_one_folder(server, tmp_path, other):
+    """The second has completed the folder when the first, of MNIST's files, has downloaded."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(read, tmp_path, f'{server.url}/half')
+        assert server.half_sent.wait(30)
+        read(tmp_path, f'{server.url}/{other}')
+        server.released.set()
+        if other == 'mnist':
+            first.result(30)
+        else:
+            with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} was put there by another run'):
+                first.result(30)
+    assert holds(tmp_path, SETS[other])
 
 
 def test_a_set_as_large_as_fashion_mnist_and_the_limit(server, tmp_path, monkeypatch):
-    write_set(tmp_path, {TRAIN_LABELS: read_idx(SAMPLE / TRAIN_LABELS)})  # a set may share labels
     url = f'{server.url}/large/{TRAIN_IMAGES}'
     assert input_data.maybe_download(TRAIN_IMAGES, tmp_path, url)  # Fashion-MNIST's has half of it
     monkeypatch.setattr(input_data, 'MAX_BYTES', 10**7)
-    with pytest.raises(OSError, match='over 10000000 bytes or'):
+    with pytest.raises(OSError, match='it has more than 10,000,000 bytes'):
         input_data.maybe_download(TRAIN_IMAGES, tmp_path / '2', url)
 
 
-@pytest.mark.parametrize('behaviour, reason', [
-    ('missing', '404'), ('cut', 'cut off'), ('bad_checksum', ''), ('large', 'holds no'),
-    ('garbage', ''), ('half', 'timed out'), ('drip', '0.6 s')])
-def test_a_bad_answer(server, tmp_path, monkeypatch, behaviour, reason):
-    monkeypatch.setattr(input_data, 'TIMEOUT', 0.3)
-    monkeypatch.setattr(input_data, 'DEADLINE', 0.6)
+@pytest.mark.parametrize('behaviour, reason, limits', [
+    ('missing', '404', {}), ('cut', 'cut off', {}), ('bad_checksum', 'incorrect data check', {}),
+    ('large', 'not with bytes 0, 0, 8, 1', {}), ('garbage', 'BadStatusLine', {}),
+    ('half', 'timed out', {'TIMEOUT': 0.3}), ('drip', 'more than 0.6 seconds', {'DEADLINE': 0.6})])
+def test_a_bad_answer(server, tmp_path, monkeypatch, behaviour, reason, limits):
+    for name, seconds in limits.items():
+        monkeypatch.setattr(input_data, name, seconds)
     url = f'{server.url}/{behaviour}/{TEST_LABELS}'
     with pytest.raises(OSError) as caught:
         input_data.maybe_download(TEST_LABELS, tmp_path, url)
-    message = str(caught.value)
-    assert message.startswith(f'{TEST_LABELS} could not be downloaded; {url}: ')
-    assert reason in message and message.isprintable() and len(message) < 700
-    assert f'into {tmp_path} by hand' in message and caught.value.__cause__
-    assert list(tmp_path.iterdir()) == []
+    first, second, last = str(caught.value).split('\n')
+    assert first == f'{TEST_LABELS} could not be downloaded:'
+    assert second.startswith(f'  {url}: ') and reason in second and second.isprintable()
+    assert f'into {tmp_path} by hand' in last
+    assert holds(tmp_path, {})
 
 
-@pytest.mark.parametrize('folder', ['file', 'file/below', '/proc/no/such'])
+@pytest.mark.parametrize('folder', ['file', 'file/below', '/proc/no/such', '/proc'])
 def test_a_folder_that_cannot_be_is_told_before_the_download(server, tmp_path, folder):
     (tmp_path / 'file').write_bytes(b'mine')
     with pytest.raises(OSError) as caught:
-        input_data.read_data_sets(tmp_path / folder)
-    assert caught.value.errno and server.asked == []
+        read(tmp_path / folder)
+    assert str(caught.value).startswith(f'Nothing can be written into {tmp_path / folder}: ')
+    assert 'download-' not in str(caught.value) and server.asked == []
 
 
 def child(server, folder, behaviour, before=''):
     code = f'''{before}
 import input_data
-input_data.SHA256, input_data.MIRRORS = {SHA256}, 2 * ['{server.url}/{behaviour}/']
+input_data.SHA256 = {input_data.SHA256}
+input_data.DEFAULT_SOURCE_URL = '{server.url}/{behaviour}/'
+input_data.MNIST_URLS = [input_data.DEFAULT_SOURCE_URL.replace('http', 'https')]
+input_data.MIRRORS = ['{server.url}/mnist/']
 input_data.maybe_download({TEST_LABELS!r}, {str(folder)!r})'''
-    return python('-c', code, cwd=ROOT, no_proxy='*')
+    return python('-c', code, cwd=ROOT, **server.proxies)
 
 
 def test_a_full_disk_is_told_as_itself_and_once(server, tmp_path):
-    limit = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))'
-    run = finish(child(server, tmp_path, 'ok', limit))
-    assert run.status == 1 and run.err.splitlines()[-1].startswith('OSError: [Errno ')
-    assert len(server.asked) == 1 and list(tmp_path.iterdir()) == []
+    limit = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))'
+    run = finish(child(server, tmp_path, 'private', limit))
+    assert run.status == 1 and run.err.splitlines()[-1].startswith(
+        f'OSError: Nothing can be written into {tmp_path}: File too large.')
+    assert len(server.asked) == 1 and holds(tmp_path, {})
+
+
+def test_a_folder_on_a_file_system_of_its_own(server, tmp_path):
+    """Nothing can be moved into it from without."""
+    hook = f"""
+import errno, sys
+def refuse(event, args):
+    if event == 'os.rename' and not str(args[0]).startswith({str(tmp_path)!r}):
+        raise OSError(errno.EXDEV, 'Invalid cross-device link')
+sys.addaudithook(refuse)"""
+    run = finish(child(server, tmp_path, 'mnist', hook))
+    assert run.status == 0 and holds(tmp_path, {TEST_LABELS: LABELS}), run.err
 
 
 def test_an_interrupted_download_leaves_nothing(server, tmp_path):
