@@ -2,9 +2,11 @@
 
 Save this file beside your script. It needs NumPy and Python 3.10 or later.
 Write `import input_data` in place of `from tensorflow.examples.tutorials.mnist import input_data`.
-A batch longer than the set is a ValueError. TensorFlow's gave fewer images than asked for.
-`np.random.seed` has no effect. The argument `seed` decides the order of the batches.
-`images` and `labels` keep the order of the files. TensorFlow's `next_batch` reordered them.
+
+What differs from TensorFlow's:
+- A batch longer than the set is a ValueError. TensorFlow's gave fewer images than asked for.
+- `np.random.seed` has no effect. The argument `seed` decides the order of the batches.
+- `images` and `labels` keep the order of the files. TensorFlow's `next_batch` reordered them.
 """
 
 import collections
@@ -34,13 +36,17 @@ SHA256 = {  # of MNIST's pixels and labels: unpacked, without the header
     TEST_IMAGES: '6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161',
     TEST_LABELS: 'ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5',
 }
+# Which files may be added to a folder:
 ANYTHING, ONLY_MNIST, NO_MNIST_IMAGES = 'anything', 'only MNIST', 'no images of MNIST'
+
 Datasets = collections.namedtuple('Datasets', ['train', 'validation', 'test'])
 
 
 def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, reshape=True,
                    validation_size=5000, seed=None, source_url=DEFAULT_SOURCE_URL):
-    """Return Datasets(train, validation, test), as in read_data_sets('MNIST_data').train.images.
+    """Return Datasets(train, validation, test) of MNIST, or of another set under its file names.
+
+    Example: images, labels = read_data_sets('MNIST_data').train.next_batch(100)
 
     train_dir: the folder of the four files, gzipped or not. Missing files are downloaded, all or
         none. Four files that are there are taken as they are.
@@ -51,15 +57,16 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     validation_size: how many of the first training images are set apart, from 0 to all.
     seed: decides the order of `next_batch`; None for a new order in each run.
     source_url: where missing files come from. If it is MNIST's own, its mirrors are asked as well.
-    Arrays of uint8 are read-only; the others can be written to.
-    Raises OSError (network, disk), TypeError (dtype) and ValueError (a bad value, a damaged file,
-    files that do not belong together).
+
+    Arrays of uint8 are read-only. All others can be written to.
+    Raises OSError (network, disk), TypeError (dtype) and ValueError (another argument, a damaged
+    file, files that do not belong together).
     """
+    # What can be wrong with the arguments is told before a download.
     if validation_size < 0:
-        raise ValueError(f'validation_size is {validation_size}: it must be from 0 to the number '
-                         'of training images.')
+        raise ValueError(f'validation_size {validation_size} is not from 0 to the number of images')
     options = dict(one_hot=one_hot, dtype=dtype, reshape=reshape, seed=seed)
-    fake = DataSet([], [], fake_data=True, **options)  # a wrong dtype or seed raises here
+    fake = DataSet([], [], fake_data=True, **options)  # raises if dtype or seed is wrong
     if fake_data:
         return Datasets(fake, fake, fake)
 
@@ -71,7 +78,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     _check_numbers(paths[2], test_images, paths[3], test_labels)
     if images.shape[1:] != test_images.shape[1:]:
         raise ValueError(f'{paths[0]} has images of shape {images.shape[1:3]}, {paths[2]} of '
-                         f'{test_images.shape[1:3]}: one of them is of another set.')
+                         f'{test_images.shape[1:3]}: one of them is of another set. Replace it.')
     if validation_size > len(images):
         raise ValueError(f'{paths[0]} has {len(images):,} images: at least {validation_size:,} are '
                          'needed, as so many are set apart for validation (validation_size).')
@@ -117,19 +124,19 @@ class DataSet:
 
         start = self._index_in_epoch
         end = start + batch_size
-        # Shuffle for the first epoch.
-        if shuffle and self.epochs_completed == 0 and start == 0:
+        # Shuffle for the first epoch: no other batch starts at 0.
+        if shuffle and start == 0:
             self._order = self._random.permutation(self._order)
         if end <= self.num_examples:
             chosen = self._order[start:end]
         else:
             # Take the rest of this epoch.
-            self.epochs_completed += 1
             rest = self._order[start:]
+            self.epochs_completed += 1
             # Shuffle for the next epoch.
             if shuffle:
                 self._order = self._random.permutation(self._order)
-            # Take what the batch still lacks from its start.
+            # Take what the batch still lacks from the start of the next epoch.
             end -= self.num_examples
             chosen = np.concatenate([rest, self._order[:end]])
         self._index_in_epoch = end
@@ -146,7 +153,8 @@ def extract_labels(f, one_hot=False, num_classes=10):
     labels = _read(f, 1)
     if one_hot and labels.max() >= num_classes:
         raise ValueError(f'{f} has labels up to {labels.max()}, one_hot takes those below '
-                         f'{num_classes}: leave it off, or use extract_labels with num_classes.')
+                         f'{num_classes}. Leave one_hot off, or call extract_labels with a larger '
+                         'num_classes.')
     return dense_to_one_hot(labels, num_classes) if one_hot else labels
 
 
@@ -166,10 +174,11 @@ def maybe_download(filename, work_directory, source_url=None):
 
 
 def _check_numbers(images_path, images, labels_path, labels):
-    """Raise a ValueError if one file has more images than the other has labels, or fewer."""
+    """Raise a ValueError unless one file has as many images as the other has labels."""
     if len(images) != len(labels):
         raise ValueError(f'{images_path} has {len(images):,} images, {labels_path} has '
-                         f'{len(labels):,} labels: one of them is cut or of another set.')
+                         f'{len(labels):,} labels: one of them is cut or of another set. Replace '
+                         'that one.')
 
 
 def _read(f, dimensions):
@@ -190,7 +199,7 @@ def _unpack(content):
         if content[:2] != b'\x1f\x8b':
             raise ValueError('other bytes follow its gzip data')
         member = zlib.decompressobj(wbits=31)  # 31 is for gzip's header and check sum
-        unpacked += member.decompress(content, MAX_BYTES + 1 - len(unpacked))
+        unpacked += member.decompress(content, MAX_BYTES + 1)
         if len(unpacked) > MAX_BYTES:
             raise ValueError(f'it has more than {MAX_BYTES:,} bytes unpacked')
         if not member.eof:
@@ -238,7 +247,7 @@ def _decide(folder, missing, source_url):
     From another address:
     where an image file of MNIST's is there, only MNIST's files may come;
     where other images are there, no image file of MNIST's may come;
-    where no images are there, anything may come. Labels do not count: sets share them.
+    where no images are there, anything may come: sets made from MNIST share its labels.
     """
     if '?' not in source_url and not source_url.endswith('/'):
         source_url += '/'
@@ -251,8 +260,9 @@ def _decide(folder, missing, source_url):
     if source_url.replace('http:', 'https:', 1) in MNIST_URLS:
         for name in there:
             if name not in mnist:
-                raise ValueError(f'{folder / missing[0]} is missing. It was not downloaded, as '
-                                 f"{folder / name} is not MNIST's. Add it, or name another folder.")
+                raise ValueError(f"{folder / missing[0]} is missing. MNIST's was not downloaded, "
+                                 f"since {name} is not MNIST's. Put the set's own file there, or "
+                                 'name another folder.')
         return list(dict.fromkeys([source_url, *MIRRORS])), ONLY_MNIST  # each address once
     if TRAIN_IMAGES in mnist or TEST_IMAGES in mnist:
         return [source_url], ONLY_MNIST
@@ -268,7 +278,7 @@ def _is_mnist(name, array):
 
 def _download(path, addresses, allowed):
     """Return the bytes for a path from the first address that sends a good file; else OSError."""
-    reasons = []
+    failures = []
     for address in addresses:
         url = address + path.name
         print(f'Downloading {url}', file=sys.stderr)
@@ -277,9 +287,10 @@ def _download(path, addresses, allowed):
             _check(path.name, content, allowed)
             return content
         except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
-            reasons.append(f'{url}: {error!r}')  # !r, as a server may send control characters
-    raise OSError('\n  '.join([f'{path.name} could not be downloaded:', *reasons])
-                  + f'\nPut it into {path.parent} by hand, or name another folder.')
+            failures.append(f'  {url}: {error!r}')  # !r, as a server may send control characters
+    reasons = '\n'.join(failures)
+    raise OSError(f'{path.name} could not be downloaded:\n{reasons}\n'
+                  f'Put it into {path.parent} by hand, or name another folder.')
 
 
 def _fetch(url):
@@ -320,7 +331,8 @@ def _store(folder, files):
                 if not path.exists():
                     Path(new, name).replace(path)
                 elif path.read_bytes() != content:  # another run has put it there meanwhile
-                    raise ValueError(f'{path} was put there by another run. Name another folder.')
+                    raise ValueError(f'{path} was put there by another run, and is another file. '
+                                     'Name another folder.')
     except OSError as error:
         raise OSError(f'Nothing can be written into {folder}: {error.strerror}. Make room there, '
                       'or name another folder.') from error
