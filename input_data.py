@@ -80,7 +80,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
         raise ValueError(f'{paths[0]} has images of shape {images.shape[1:3]}, {paths[2]} of '
                          f'{test_images.shape[1:3]}: one of them is of another set. Replace it.')
     if validation_size > len(images):
-        raise ValueError(f'{paths[0]} has {len(images):,} images: at least {validation_size:,} are '
+        raise ValueError(f'{paths[0]} has {len(images):,} images: at least {validation_size} are '
                          'needed, as so many are set apart for validation (validation_size).')
     train = DataSet(images[validation_size:], labels[validation_size:], **options)
     validation = DataSet(images[:validation_size], labels[:validation_size], **options)
@@ -290,7 +290,7 @@ def _download(path, addresses, allowed):
             failures.append(f'  {url}: {error!r}')  # !r, as a server may send control characters
     reasons = '\n'.join(failures)
     raise OSError(f'{path.name} could not be downloaded:\n{reasons}\n'
-                  f'Put it into {path.parent} by hand, or name another folder.')
+                  f'Put {path.name} into {path.parent} by hand, or name another folder.')
 
 
 def _fetch(url):

@@ -171,7 +171,7 @@ def test_the_reason_of_each_mirror_is_told(server, tmp_path, monkeypatch):
   {server.url}/other_labels/{TEST_LABELS}: ValueError("it is not MNIST's")
   {server.url}/missing/{TEST_LABELS}: <HTTPError 404: 'Not Found'>
   {server.url}/cut/{TEST_LABELS}: ValueError('it is cut off')
-Put it into {tmp_path} by hand, or name another folder.'''
+Put {TEST_LABELS} into {tmp_path} by hand, or name another folder.'''
 
 
 @pytest.mark.parametrize('options, first', [
@@ -275,7 +275,7 @@ def test_a_set_as_large_as_fashion_mnist_and_the_limit(server, tmp_path, monkeyp
     url = f'{server.url}/large/{TRAIN_IMAGES}'
     assert input_data.maybe_download(TRAIN_IMAGES, tmp_path, url)  # Fashion-MNIST's has half of it
     monkeypatch.setattr(input_data, 'MAX_BYTES', 10**7)
-    with pytest.raises(OSError, match='it has more than 10,000,000 bytes'):
+    with pytest.raises(OSError, match="it has more than 10,000,000 bytes'"):
         input_data.maybe_download(TRAIN_IMAGES, tmp_path / '2', url)
 
 
@@ -292,7 +292,7 @@ def test_a_bad_answer(server, tmp_path, monkeypatch, behaviour, reason, limits):
     first, second, last = str(caught.value).split('\n')
     assert first == f'{TEST_LABELS} could not be downloaded:'
     assert second.startswith(f'  {url}: ') and reason in second and second.isprintable()
-    assert f'into {tmp_path} by hand' in last
+    assert last.startswith(f'Put {TEST_LABELS} into {tmp_path} by hand')
     assert holds(tmp_path, {})
 
 

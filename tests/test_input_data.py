@@ -46,7 +46,7 @@ def test_images_are_scaled_by_default(folder):
 
 
 def test_as_many_images_are_needed_as_are_set_apart(folder):
-    with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} has 40 .* 5,000 .* are set apart'):
+    with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} has 40 .* 5000 .* are set apart'):
         input_data.read_data_sets(folder)
 
 
