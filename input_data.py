@@ -78,7 +78,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     _check_numbers(paths[2], test_images, paths[3], test_labels)
     if images.shape[1:] != test_images.shape[1:]:
         raise ValueError(f'{paths[0]} has images of shape {images.shape[1:3]}, {paths[2]} of '
-                         f'{test_images.shape[1:3]}: one of them is of another set. Replace it.')
+                         f'{test_images.shape[1:3]}: one is of another set. Replace it.')
     if validation_size > len(images):
         raise ValueError(f'{paths[0]} has {len(images):,} images: at least {validation_size} are '
                          'needed, as so many are set apart for validation (validation_size).')
@@ -177,8 +177,7 @@ def _check_numbers(images_path, images, labels_path, labels):
     """Raise a ValueError unless one file has as many images as the other has labels."""
     if len(images) != len(labels):
         raise ValueError(f'{images_path} has {len(images):,} images, {labels_path} has '
-                         f'{len(labels):,} labels: one of them is cut or of another set. Replace '
-                         'that one.')
+                         f'{len(labels):,} labels: one is cut or of another set. Replace it.')
 
 
 def _read(f, dimensions):
@@ -296,8 +295,8 @@ def _download(path, addresses, allowed):
 def _fetch(url):
     """Return the bytes at an address; ValueError if they are too many, OSError if too slow."""
     content = bytearray()
-    end = time.monotonic() + DEADLINE
     with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        end = time.monotonic() + DEADLINE
         while piece := response.read1(1 << 16):
             content += piece
             if len(content) > MAX_BYTES:

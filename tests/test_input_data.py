@@ -178,7 +178,7 @@ def test_damage_is_named(folder, name, content, words):
                                             rf'.*{TEST_IMAGES} of \(6, 4\)')], ids=NAMES[1:])
 def test_files_that_do_not_fit_are_both_named(folder, name, array, words):
     write_set(folder, {name: array})
-    with pytest.raises(ValueError, match=f'{words}: one of them is'):
+    with pytest.raises(ValueError, match=f'{words}: one is'):
         read(folder)
     with pytest.raises(ValueError, match='40 images cannot have 12 labels'):
         input_data.DataSet(X[..., np.newaxis], TEST_Y)
