@@ -59,8 +59,8 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     source_url: where missing files come from. If it is MNIST's own, its mirrors are asked as well.
 
     Arrays of uint8 are read-only. All others can be written to.
-    Raises OSError (network, disk), TypeError (dtype) and ValueError (another argument, a damaged
-    file, files that do not belong together).
+    Raises OSError (network, disk), TypeError (dtype, seed) and ValueError (another argument, a
+    damaged file, files that do not belong together).
     """
     # What can be wrong with the arguments is told before a download.
     if validation_size < 0:
@@ -333,5 +333,5 @@ def _store(folder, files):
                     raise ValueError(f'{path} was put there by another run, and is another file. '
                                      'Name another folder.')
     except OSError as error:
-        raise OSError(f'Nothing can be written into {folder}: {error.strerror}. Make room there, '
-                      'or name another folder.') from error
+        raise OSError(f'Nothing can be written into {folder}: {error.strerror}. Name another '
+                      'folder.') from error
