@@ -19,7 +19,7 @@ from helpers import (NAMES, ROOT, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_
 import input_data
 
 URLS = input_data.MNIST_URLS
-MNIST, FASHION = (random_set(train=5100, test=20, rows=4, columns=4, seed=i) for i in (1, 2))
+MNIST, FASHION = (random_set(train=5100, test=6000, rows=4, columns=4, seed=i) for i in (1, 2))
 DISTORTED = {name: 255 - MNIST[name] if 'images' in name else MNIST[name] for name in NAMES}
 ARRAYS = {'mnist': MNIST, 'private': MNIST, 'fashion': FASHION, 'distorted': DISTORTED}
 SETS = {name: {n: gzip_idx(a) for n, a in arrays.items()} for name, arrays in ARRAYS.items()}
@@ -313,16 +313,18 @@ input_data.SHA256 = {input_data.SHA256}
 input_data.DEFAULT_SOURCE_URL = '{server.url}/{behaviour}/'
 input_data.MNIST_URLS = [input_data.DEFAULT_SOURCE_URL.replace('http', 'https')]
 input_data.MIRRORS = ['{server.url}/mnist/']
-input_data.maybe_download({TEST_LABELS!r}, {str(folder)!r})'''
+input_data.read_data_sets({str(folder)!r}, source_url=None)'''
     return python('-c', code, cwd=ROOT, **server.proxies)
 
 
-def test_a_full_disk_is_told_as_itself_and_once(server, tmp_path):
-    limit = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))'
+def test_a_full_disk_is_told_as_itself_and_leaves_nothing(server, tmp_path):
+    sizes = [len(FILES[name]) for name in NAMES]
+    assert sizes[0] < 90000 < sizes[2]  # two files can be written before the third cannot
+    limit = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (90000, 90000))'
     run = finish(child(server, tmp_path, 'private', limit))
     assert run.status == 1 and run.err.splitlines()[-1].startswith(
         f'OSError: Nothing can be written into {tmp_path}: File too large.')
-    assert len(server.asked) == 1 and holds(tmp_path, {})
+    assert server.asked == [('private', name) for name in NAMES] and holds(tmp_path, {})
 
 
 def test_a_folder_on_a_file_system_of_its_own(server, tmp_path):
@@ -334,7 +336,7 @@ def refuse(event, args):
         raise OSError(errno.EXDEV, 'Invalid cross-device link')
 sys.addaudithook(refuse)"""
     run = finish(child(server, tmp_path, 'mnist', hook))
-    assert run.status == 0 and holds(tmp_path, {TEST_LABELS: LABELS}), run.err
+    assert run.status == 0 and holds(tmp_path, FILES), run.err
 
 
 def test_an_interrupted_download_leaves_nothing(server, tmp_path):
