@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import io
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +39,11 @@ def test_the_sets_are_cut_as_in_the_original(folder, size):
 
 
 def test_images_are_scaled_by_default(folder):
+    with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} has 40 images, validation_size 5000'):
+        input_data.read_data_sets(folder)
     images = read(folder).train.images  # by multiplying, as in TensorFlow 1
     assert images.dtype == np.float32 and images.flags.writeable
     assert np.array_equal(images, X[10:].reshape(30, 30).astype(np.float32) * np.float32(1 / 255))
-
-
-def test_as_many_images_are_needed_as_are_set_apart(folder):
-    with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} has 40 .* 5000 .* are set apart'):
-        input_data.read_data_sets(folder)
 
 
 @pytest.mark.parametrize('options, error, words', [
@@ -73,16 +69,13 @@ def test_labels_above_9_are_read_where_they_fit(folder):
     labels = Y + np.uint8(16)
     (folder / TRAIN_LABELS).write_bytes(gzip_idx(labels))
     assert np.array_equal(read(folder).train.labels, labels[10:])
-    with pytest.raises(ValueError, match=f'{TRAIN_LABELS} has labels up to 25, .* Leave one_hot'):
+    with pytest.raises(ValueError, match=f'{TRAIN_LABELS} has labels from 16 to 25, .* Leave'):
         read(folder, one_hot=True)
     one_hot = input_data.extract_labels(folder / TRAIN_LABELS, True, num_classes=26)
     assert one_hot.shape == (40, 26) and np.array_equal(one_hot.argmax(axis=1), labels)
-    with pytest.raises(ValueError, match=f'{TRAIN_LABELS} has labels up to 25, .* below 25'):
-        input_data.extract_labels(folder / TRAIN_LABELS, True, num_classes=25)
-    with pytest.raises(ValueError, match='from 16 to 25. They must be from 0 to 24'):
-        input_data.dense_to_one_hot(labels, 25)
-    with pytest.raises(ValueError, match='from -1 to 9. They must be from 0 to 9'):
-        input_data.dense_to_one_hot(np.array([-1, 9]))
+    for wrong in labels, np.array([-1, 9]):
+        with pytest.raises(ValueError, match=f'from {wrong.min()} to {wrong.max()}, not .* Leave'):
+            input_data.dense_to_one_hot(wrong, 25 if wrong is labels else 10)
 
 
 def test_extracting_from_a_path_or_an_open_file(folder):
@@ -150,18 +143,18 @@ def test_fake_data(tmp_path, folder):
 
 @pytest.mark.parametrize('name, content, words', [
     pytest.param(name, content, words, id=words) for name, content, words in [
-        (TRAIN_IMAGES, b'<!DOCTYPE html>', "b'<!DOCTYPE html>', not with bytes 0, 0, 8, 3"),
+        (TRAIN_IMAGES, b'<!DOCTYPE html>', "b'<!DO', not with bytes 0, 0, 8, 3"),
         (TEST_LABELS, gzip_idx(X), 'not with bytes 0, 0, 8, 1'),
         (TRAIN_IMAGES, bytes([0, 0, 13, 3]) + idx(X)[4:], 'x00.x00.r.x03'),  # floats
         (TRAIN_IMAGES, bytes([0, 1, 8, 3]) + idx(X)[4:], 'x00.x01.x08.x03'),
-        (TEST_LABELS, gzip_idx(Y)[:-1], 'it is cut off'),
-        (TRAIN_IMAGES, gzip_idx(X)[:-8] + bytes(8), 'incorrect data check'),
-        (TRAIN_IMAGES, gzip_idx(X) + b'x', 'other bytes follow its gzip data'),
-        (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), 'needs 1,216 bytes, it has 2,432'),
-        (TRAIN_IMAGES, gzip_idx(X, shape=(41, 6, 5)), 'needs 1,246 bytes, it has 1,216'),
-        (TRAIN_IMAGES, idx(X) + b'x', 'needs 1,216 bytes, it has 1,217'),
-        (TEST_LABELS, idx(Y)[:7], 'needs .* bytes, it has 7'),
-        (TEST_IMAGES, gzip_idx(X[:, :0]), 'it is empty')]])
+        (TEST_LABELS, gzip_idx(Y)[:-1], 'Compressed file ended before'),
+        (TRAIN_IMAGES, gzip_idx(X)[:-8] + bytes(8), 'CRC check failed'),
+        (TRAIN_IMAGES, gzip_idx(X) + b'x', 'Not a gzipped file'),
+        (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), 'needs 1,200 values, 1,201 were read'),
+        (TRAIN_IMAGES, gzip_idx(X, shape=(41, 6, 5)), 'needs 1,230 values, 1,200 were read'),
+        (TRAIN_IMAGES, idx(X) + b'x', 'needs 1,200 values, 1,201 were'),
+        (TEST_LABELS, idx(TEST_Y)[:8], 'values, 0 were read'),
+        (TEST_IMAGES, gzip_idx(X[:, :0]), 'needs 0 values')]])
 def test_damage_is_named(folder, name, content, words):
     (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=words) as caught:
@@ -174,11 +167,11 @@ def test_damage_is_named(folder, name, content, words):
 @pytest.mark.parametrize('name, array, words', [
     (TRAIN_LABELS, Y[:39], f'{TRAIN_IMAGES} has 40 images, .*{TRAIN_LABELS} has 39 labels'),
     (TEST_LABELS, Y[:13], f'{TEST_IMAGES} has 12 images, .*{TEST_LABELS} has 13 labels'),
-    (TEST_IMAGES, X[:12, :, :4], rf'{TRAIN_IMAGES} has images of shape \(6, 5\), '
-                                            rf'.*{TEST_IMAGES} of \(6, 4\)')], ids=NAMES[1:])
+    (TEST_IMAGES, X[:12, :, :4], f'{TRAIN_IMAGES} and .*{TEST_IMAGES} have images of different')],
+    ids=NAMES[1:])
 def test_files_that_do_not_fit_are_both_named(folder, name, array, words):
     write_set(folder, {name: array})
-    with pytest.raises(ValueError, match=f'{words}: one is'):
+    with pytest.raises(ValueError, match=words):
         read(folder)
     with pytest.raises(ValueError, match='40 images cannot have 12 labels'):
         input_data.DataSet(X[..., np.newaxis], TEST_Y)
@@ -189,13 +182,10 @@ def test_gzip_of_several_members_and_the_limit(folder, monkeypatch):
     members = [gzip.compress(content[i:i + 400]) for i in range(0, len(content), 400)]
     (folder / TRAIN_IMAGES).write_bytes(b''.join(members))
     assert np.array_equal(input_data.extract_images(folder / TRAIN_IMAGES)[..., 0], X)
-    monkeypatch.setattr(input_data, 'MAX_BYTES', 1215)
-    for content in b''.join(members), gzip.compress(bytes(3 * 10**7)):
-        tracemalloc.start()
-        with pytest.raises(ValueError, match='it has more than 1,215 bytes unpacked'):
+    monkeypatch.setattr(input_data, 'MAX_BYTES', 1199)
+    for content in idx(X), gzip.compress(idx(X) + bytes(3 * 10**7)):
+        with pytest.raises(ValueError, match='needs 1,200 values, not from 1 to 1,199'):
             input_data.extract_images(io.BytesIO(content))
-        assert tracemalloc.get_traced_memory()[1] < 10**6  # and it was not unpacked to see that
-        tracemalloc.stop()
 
 
 def test_every_flipped_bit_and_every_cut(tmp_path):
