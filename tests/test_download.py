@@ -24,7 +24,6 @@ ARRAYS = {'mnist': MNIST, 'private': MNIST, 'fashion': FASHION, 'distorted': DIS
 SETS = {name: {n: gzip_idx(a) for n, a in arrays.items()} for name, arrays in ARRAYS.items()}
 FILES = SETS['mnist']
 LABELS = FILES[TEST_LABELS]
-CUT = 'Compressed file ended before the end-of-stream marker was reached'
 ANSWERS = {  # behaviour: status and body, for the file of test labels
     'missing': (404, b''),
     'cut': (200, LABELS[:-1]),
@@ -144,7 +143,7 @@ def test_mirrors_are_tried_in_order_and_each_reason_is_told(server, tmp_path, mo
     reasons = {'missing': "<HTTPError 404: 'Not Found'>", 'cut': 'EOFError(',
                'bad_checksum': "BadGzipFile('CRC check failed", 'garbage': 'BadStatusLine(',
                'other_labels': 'ValueError("it is not MNIST\'s")',
-               'large': "ValueError('it starts with", 'half': "TimeoutError('timed out')"}
+               'large': 'ValueError("it starts with', 'half': "TimeoutError('timed out')"}
     monkeypatch.setattr(input_data, 'TIMEOUT', 0.5)
     mnist_is_at(monkeypatch, server, *reasons)
     with pytest.raises(OSError, match=f'^{TEST_LABELS} could not be downloaded:\n') as caught:
@@ -160,9 +159,7 @@ def test_mirrors_are_tried_in_order_and_each_reason_is_told(server, tmp_path, mo
 
 
 @pytest.mark.parametrize('options, first', [
-    ({}, 'storage.googleapis.com:443'),
-    ({'source_url': ''}, 'storage.googleapis.com:443'),
-    ({'source_url': None}, 'storage.googleapis.com:443'),
+    ({}, 'storage.googleapis.com:443'), ({'source_url': ''}, 'storage.googleapis.com:443'),
     ({'source_url': URLS[1].rstrip('/')}, 'ossci-datasets.s3.amazonaws.com:443'),
     ({'source_url': 'http://yann.lecun.com/exdb/mnist'}, 'http://yann.lecun.com/exdb/mnist/train'),
     ({'source_url': 'https://yann.lecun.com/exdb/mnist/'}, 'yann.lecun.com:443')])
@@ -215,11 +212,10 @@ def test_each_file_is_compared_with_mnists_of_its_name(server, tmp_path):
         read(tmp_path)
 
 
-@pytest.mark.parametrize('source', ['mnist', 'fashion'])
-def test_a_damaged_file_beside_missing_ones_is_named(server, tmp_path, source):
+def test_a_damaged_file_beside_missing_ones_is_named(server, tmp_path):
     (tmp_path / TRAIN_IMAGES).write_bytes(FILES[TRAIN_IMAGES][:-1])
-    with pytest.raises(ValueError, match=f'{tmp_path / TRAIN_IMAGES} cannot .*: {CUT}'):
-        read(tmp_path, f'{server.url}/{source}')
+    with pytest.raises(ValueError, match=f'{tmp_path / TRAIN_IMAGES} cannot .*: Compressed file'):
+        read(tmp_path, f'{server.url}/fashion')
     assert server.asked == []
 
 
@@ -256,13 +252,12 @@ def test_two_runs_in_one_folder(server, tmp_path, other):
 
 def test_a_set_as_large_as_mnist_and_the_limit(server, tmp_path, monkeypatch):
     url = f'{server.url}/large/{TRAIN_IMAGES}'
+    assert input_data.TIMEOUT <= 15 and 697932 * 784 < input_data.MAX_BYTES <= 10**9  # EMNIST's
     for limit, words in (60000 * 784, 'Compressed file ended'), (10**7, 'not from 1 to 10,000,000'):
         monkeypatch.setattr(input_data, 'MAX_BYTES', limit)
         with pytest.raises(OSError, match=words):
             input_data.maybe_download(TRAIN_IMAGES, tmp_path, url)
-    monkeypatch.undo()
-    assert input_data.TIMEOUT <= 15 and 697932 * 784 < input_data.MAX_BYTES <= 10**9  # EMNIST's
-    assert (*input_data.MIRRORS, URLS[2]) == URLS and URLS[0] == input_data.DEFAULT_SOURCE_URL
+    monkeypatch.setattr(input_data, 'MAX_BYTES', 10**8)
     assert input_data.maybe_download(TRAIN_IMAGES, tmp_path, url)
 
 
@@ -276,9 +271,14 @@ def test_a_folder_that_cannot_be_is_told_before_the_download(server, tmp_path, f
 
 
 def child(server, folder, behaviour, before=''):
+    """Start a download into a folder on a file system of its own: no move into it from without."""
     code = f'''{before}
+import sys
 import input_data
-input_data.SHA256 = {input_data.SHA256}
+def refuse(event, args):
+    if event == 'os.rename' and not str(args[0]).startswith({str(folder)!r}):
+        raise OSError('Invalid cross-device link')
+sys.addaudithook(refuse)
 input_data.read_data_sets({str(folder)!r}, source_url='{server.url}/{behaviour}')'''
     return python('-c', code, cwd=ROOT, **server.proxies)
 
@@ -293,23 +293,11 @@ def test_a_full_disk_is_told_as_itself_and_leaves_nothing(server, tmp_path):
     assert server.asked == [('private', name) for name in NAMES] and holds(tmp_path, {})
 
 
-def test_a_folder_on_a_file_system_of_its_own(server, tmp_path):
-    """Nothing can be moved into it from without."""
-    hook = f"""
-import sys
-def refuse(event, args):
-    if event == 'os.rename' and not str(args[0]).startswith({str(tmp_path)!r}):
-        raise OSError('Invalid cross-device link')
-sys.addaudithook(refuse)"""
-    run = finish(child(server, tmp_path, 'mnist', hook))
-    assert run.status == 0 and holds(tmp_path, FILES), run.err
-
-
 def test_an_interrupted_download_leaves_nothing(server, tmp_path):
-    stranger = tmp_path / 'download-1'  # of another process, which may be at work
-    stranger.touch()
     process = child(server, tmp_path, 'half')
     assert server.half_sent.wait(30)
+    (tmp_path / 'download-1').touch()  # of another process, which may be at work
     process.send_signal(signal.SIGINT)
-    assert finish(process).status != 0
-    assert list(tmp_path.iterdir()) == [stranger]
+    assert finish(process).status != 0 and holds(tmp_path, {'download-1': b''})
+    run = finish(child(server, tmp_path, 'private'))
+    assert run.status == 0 and holds(tmp_path, {**FILES, 'download-1': b''}), run.err

@@ -62,7 +62,6 @@ def test_one_hot_labels(folder):
         assert found.labels.dtype == np.float64
         assert np.array_equal(found.labels, np.arange(10) == labels[:, np.newaxis])
     assert input_data.dense_to_one_hot(np.array([[2], [0]]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
-    assert input_data.dense_to_one_hot(np.array([9])).tolist() == [[0] * 9 + [1]]
 
 
 def test_labels_above_9_are_read_where_they_fit(folder):
@@ -80,8 +79,7 @@ def test_labels_above_9_are_read_where_they_fit(folder):
 
 def test_extracting_from_a_path_or_an_open_file(folder):
     for form in str, Path, lambda path: io.BytesIO(path.read_bytes()):
-        images = input_data.extract_images(form(folder / TRAIN_IMAGES))
-        assert np.array_equal(images, X[..., np.newaxis])
+        assert np.array_equal(input_data.extract_images(form(folder / TRAIN_IMAGES))[..., 0], X)
         assert np.array_equal(input_data.extract_labels(form(folder / TRAIN_LABELS)), Y)
 
 
@@ -131,8 +129,7 @@ def test_a_seed_decides_the_order_of_each_set(folder):
 
 
 def test_fake_data(tmp_path, folder):
-    zero, one_hot = 0, [1] + [0] * 9
-    for options, label in ({}, zero), ({'one_hot': True}, one_hot):
+    for options, label in ({}, 0), ({'one_hot': True}, [1] + [0] * 9):
         for fake in read(tmp_path / 'none', fake_data=True, **options):
             assert fake.num_examples == 10000
             assert fake.next_batch(2) == ([[1] * 784] * 2, [label] * 2)
@@ -177,18 +174,17 @@ def test_files_that_do_not_fit_are_both_named(folder, name, array, words):
         input_data.DataSet(X[..., np.newaxis], TEST_Y)
 
 
-def test_gzip_of_several_members_and_the_limit(folder, monkeypatch):
+def test_gzip_of_several_members_and_the_limit(monkeypatch):
     content = idx(X)
-    members = [gzip.compress(content[i:i + 400]) for i in range(0, len(content), 400)]
-    (folder / TRAIN_IMAGES).write_bytes(b''.join(members))
-    assert np.array_equal(input_data.extract_images(folder / TRAIN_IMAGES)[..., 0], X)
+    members = gzip.compress(content[:400]) + gzip.compress(content[400:])
+    assert np.array_equal(input_data.extract_images(io.BytesIO(members))[..., 0], X)
     monkeypatch.setattr(input_data, 'MAX_BYTES', 1199)
     for content in idx(X), gzip.compress(idx(X) + bytes(3 * 10**7)):
         with pytest.raises(ValueError, match='needs 1,200 values, not from 1 to 1,199'):
             input_data.extract_images(io.BytesIO(content))
 
 
-def test_every_flipped_bit_and_every_cut(tmp_path):
+def test_every_flipped_bit_and_every_cut():
     """What the loader makes of a damaged file is what it was, or a ValueError."""
     for extract, expected in (input_data.extract_images, X[:9]), (input_data.extract_labels, Y):
         content = gzip_idx(expected)
