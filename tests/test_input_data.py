@@ -1,6 +1,5 @@
 """What the loader returns, the order of its batches, and what it says of damage."""
 
-import contextlib
 import gzip
 import io
 from pathlib import Path
@@ -18,7 +17,6 @@ X, Y, TEST_X, TEST_Y = (SMALL[name] for name in NAMES)
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with the four files of a small set; its name is that of no set's part."""
     return write_set(tmp_path / 'my_images', SMALL)
 
 
@@ -34,8 +32,8 @@ def test_the_sets_are_cut_as_in_the_original(folder, size):
     for found, (xs, ys) in zip(sets, expected, strict=True):
         assert found.num_examples == len(xs) and found.epochs_completed == 0
         assert found.images.dtype == found.labels.dtype == np.uint8
-        assert np.array_equal(found.images, xs.reshape(len(xs), 30))
-        assert np.array_equal(found.labels, ys)
+        assert found.images.tolist() == xs.reshape(len(xs), 30).tolist()
+        assert found.labels.tolist() == ys.tolist()
 
 
 def test_images_are_scaled_by_default(folder):
@@ -66,21 +64,15 @@ def test_one_hot_labels(folder):
 
 def test_labels_above_9_are_read_where_they_fit(folder):
     labels = Y + np.uint8(16)
-    (folder / TRAIN_LABELS).write_bytes(gzip_idx(labels))
+    write_set(folder, {TRAIN_LABELS: labels})
     assert np.array_equal(read(folder).train.labels, labels[10:])
     with pytest.raises(ValueError, match=f'{TRAIN_LABELS} has labels from 16 to 25, .* Leave'):
         read(folder, one_hot=True)
     one_hot = input_data.extract_labels(folder / TRAIN_LABELS, True, num_classes=26)
     assert one_hot.shape == (40, 26) and np.array_equal(one_hot.argmax(axis=1), labels)
-    for wrong in labels, np.array([-1, 9]):
-        with pytest.raises(ValueError, match=f'from {wrong.min()} to {wrong.max()}, not .* Leave'):
-            input_data.dense_to_one_hot(wrong, 25 if wrong is labels else 10)
-
-
-def test_extracting_from_a_path_or_an_open_file(folder):
-    for form in str, Path, lambda path: io.BytesIO(path.read_bytes()):
-        assert np.array_equal(input_data.extract_images(form(folder / TRAIN_IMAGES))[..., 0], X)
-        assert np.array_equal(input_data.extract_labels(form(folder / TRAIN_LABELS)), Y)
+    for wrong, classes in (labels, 25), (np.array([-1, 9]), 10):
+        with pytest.raises(ValueError, match=f'from {wrong.min()} to {wrong.max()}, .* Leave'):
+            input_data.dense_to_one_hot(wrong, classes)
 
 
 def original(size, seed, calls):
@@ -119,12 +111,11 @@ def test_the_same_seed_gives_the_batches_of_the_original():
 
 
 def test_a_seed_decides_the_order_of_each_set(folder):
-    def orders(**seed):
-        return [part.next_batch(10)[0].tolist() for part in read(folder, **seed)]
     state = repr(np.random.get_state())
-    for i in range(3):
-        assert orders(seed=3)[i] == orders(seed=3)[i] != orders(seed=4)[i]
-        assert orders()[i] != orders()[i]
+    for seeds in (3, 3), (3, 4), (None, None):
+        firsts = [[part.next_batch(10)[0].tolist() for part in read(folder, seed=seed)]
+                  for seed in seeds]
+        assert [a == b for a, b in zip(*firsts)] == [seeds == (3, 3)] * 3
     assert repr(np.random.get_state()) == state  # the global generator is the caller's
 
 
@@ -135,7 +126,6 @@ def test_fake_data(tmp_path, folder):
             assert fake.next_batch(2) == ([[1] * 784] * 2, [label] * 2)
         for real in read(folder, **options):  # one such batch can be asked of any set
             assert real.next_batch(3, fake_data=True) == ([[1] * 784] * 3, [label] * 3)
-    assert not (tmp_path / 'none').exists()
 
 
 @pytest.mark.parametrize('name, content, words', [
@@ -157,8 +147,6 @@ def test_damage_is_named(folder, name, content, words):
     with pytest.raises(ValueError, match=words) as caught:
         read(folder)
     assert str(caught.value).startswith(f'{folder / name} cannot be used: ')
-    assert str(caught.value).endswith('. Replace it or delete it.')
-    assert (folder / name).read_bytes() == content  # to delete it is for the person
 
 
 @pytest.mark.parametrize('name, array, words', [
@@ -184,26 +172,14 @@ def test_gzip_of_several_members_and_the_limit(monkeypatch):
             input_data.extract_images(io.BytesIO(content))
 
 
-def test_every_flipped_bit_and_every_cut():
-    """What the loader makes of a damaged file is what it was, or a ValueError."""
-    for extract, expected in (input_data.extract_images, X[:9]), (input_data.extract_labels, Y):
-        content = gzip_idx(expected)
-        for i, byte in enumerate(content):
-            with pytest.raises(ValueError):
-                extract(io.BytesIO(content[:i]))
-            for bit in range(8):
-                damaged = content[:i] + bytes([byte ^ 1 << bit]) + content[i + 1:]
-                with contextlib.suppress(ValueError):
-                    found = extract(io.BytesIO(damaged))
-                    np.testing.assert_array_equal(found.reshape(expected.shape), expected)
-
-
 def test_uncompressed_files_and_which_is_read(folder):
     for name, plain in (TRAIN_IMAGES, TRAIN_IMAGES[:-3]), (TEST_LABELS, 't10k-labels.idx1-ubyte'):
         (folder / plain).write_bytes(gzip.decompress((folder / name).read_bytes()))
         (folder / name).unlink()
     (folder / TRAIN_LABELS[:-3]).write_bytes(idx(np.zeros_like(Y)))  # the .gz comes first
     (folder / 'train-images.idx3-ubyte').mkdir()  # as some archives unpack: the search goes on
+    for form in str, Path, lambda path: io.BytesIO(path.read_bytes()):
+        assert np.array_equal(input_data.extract_images(form(folder / TEST_IMAGES))[..., 0], TEST_X)
     sets = read(folder, dtype='uint8', reshape=False)
     assert np.array_equal(sets.train.images, X[10:, :, :, np.newaxis])
     assert np.array_equal(sets.train.labels, Y[10:]) and np.array_equal(sets.test.labels, TEST_Y)
