@@ -14,6 +14,7 @@ import io
 import math
 import sys
 import tempfile
+import time
 import urllib.request
 import zlib
 from pathlib import Path
@@ -24,12 +25,15 @@ DEFAULT_SOURCE_URL = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
 MIRRORS = (DEFAULT_SOURCE_URL, 'https://ossci-datasets.s3.amazonaws.com/mnist/')
 MNIST_URLS = (*MIRRORS, 'https://yann.lecun.com/exdb/mnist/')  # the last was MNIST's home page
 TIMEOUT = 10  # seconds: the longest silence of a server
+DEADLINE = 600  # seconds: the longest transfer of a file, after its headers
 MAX_BYTES = 10**9  # of a download, and of a file's values; MNIST's largest file has 47 million
+TRAIN_IMAGES, TRAIN_LABELS = 'train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz'
+TEST_IMAGES, TEST_LABELS = 't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz'
 SHA256 = {  # of MNIST's pixels and labels: unpacked, without the header
-    'train-images-idx3-ubyte': '741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757',
-    'train-labels-idx1-ubyte': '1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13',
-    't10k-images-idx3-ubyte': '6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161',
-    't10k-labels-idx1-ubyte': 'ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5',
+    TRAIN_IMAGES: '741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757',
+    TRAIN_LABELS: '1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13',
+    TEST_IMAGES: '6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161',
+    TEST_LABELS: 'ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5',
 }
 
 Datasets = collections.namedtuple('Datasets', ['train', 'validation', 'test'])
@@ -62,7 +66,8 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     if images.shape[1:] != test_images.shape[1:]:
         raise ValueError(f'{paths[0]} and {paths[2]} have images of different sizes. Replace one.')
     if validation_size > len(images):
-        raise ValueError(f'{paths[0]} has {len(images)} images, validation_size {validation_size}.')
+        raise ValueError(f'{paths[0]} has {len(images):,} images, but {validation_size} are set '
+                         'apart for validation (validation_size).')
     train = DataSet(images[validation_size:], labels[validation_size:], **options)
     validation = DataSet(images[:validation_size], labels[:validation_size], **options)
     return Datasets(train, validation, DataSet(test_images, test_labels, **options))
@@ -96,15 +101,14 @@ class DataSet:
             return [[1] * 784 for _ in range(batch_size)], [self._fake_label] * batch_size
         if not 1 <= batch_size <= self.num_examples:
             raise ValueError(f'batch_size {batch_size} is not from 1 to {self.num_examples}.')
-        start = self._index_in_epoch
-        if shuffle and start == 0:  # the first epoch: no other batch starts at 0
+        if shuffle and self._index_in_epoch == 0:  # only the first batch starts at 0
             self._order = self._random.permutation(self._order)
-        chosen = self._order[start:start + batch_size]
+        chosen = self._order[self._index_in_epoch:self._index_in_epoch + batch_size]
         self._index_in_epoch += batch_size
         if self._index_in_epoch > self.num_examples:  # the batch goes on in the next epoch
             self.epochs_completed += 1
             self._index_in_epoch -= self.num_examples
-            if shuffle:  # else in the order of this epoch, which may be shuffled
+            if shuffle:  # else the next epoch has the order of this one, shuffled or not
                 self._order = self._random.permutation(self._order)
             chosen = np.concatenate([chosen, self._order[:self._index_in_epoch]])
         return self.images[chosen], self.labels[chosen]
@@ -133,7 +137,7 @@ def dense_to_one_hot(labels_dense, num_classes=10, source='labels_dense'):
 def maybe_download(filename, work_directory, source_url=None):
     """Return the path of an IDX file; if missing, download it from source_url, its own address."""
     source_url = (source_url or DEFAULT_SOURCE_URL).removesuffix(filename)
-    return str(_complete(work_directory, [filename.removesuffix('.gz')], source_url)[0])
+    return str(_complete(work_directory, [filename], source_url)[0])
 
 
 def _read_pair(images_path, labels_path, one_hot):
@@ -173,14 +177,15 @@ def _parse(content, dimensions):
 
 def _find(folder, name):
     """Return the path of a file, gzipped or unpacked under one of two names; None if missing."""
-    paths = folder / f'{name}.gz', folder / name.replace('-idx', '.idx'), folder / name
+    unpacked = name.removesuffix('.gz')
+    paths = folder / name, folder / unpacked.replace('-idx', '.idx'), folder / unpacked
     return next((path for path in paths if path.is_file()), None)
 
 
 def _complete(folder, names, source_url):
     """Return the paths of files in a folder; those that are missing are downloaded, all or none."""
     folder = Path(folder).expanduser().absolute()
-    missing = [folder / f'{name}.gz' for name in names if not _find(folder, name)]
+    missing = [folder / name for name in names if not _find(folder, name)]
     if missing:
         rule = _rule(folder, missing[0], source_url)
         _store(folder, [])  # fails now, not after a download, if nothing can be written
@@ -215,10 +220,9 @@ def _download(path, addresses, only_mnist, other_images):
         url = address + path.name
         print(f'Downloading {url}', file=sys.stderr)
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-                content = response.read(MAX_BYTES)
+            content = _fetch(url)
             array = _parse(content, 3 if 'images' in path.name else 1)
-            is_mnist = hashlib.sha256(array).hexdigest() == SHA256.get(path.name[:-3])
+            is_mnist = hashlib.sha256(array).hexdigest() == SHA256.get(path.name)
             if only_mnist and not is_mnist:
                 raise ValueError("it is not MNIST's")
             if other_images and is_mnist and array.ndim == 3:
@@ -227,6 +231,20 @@ def _download(path, addresses, only_mnist, other_images):
         except (OSError, EOFError, http.client.HTTPException, ValueError, zlib.error) as error:
             reasons += f'  {url}: {error!r}\n'  # !r, as a server may send control characters
     raise OSError(f'{path.name} could not be downloaded:\n{reasons}Put {path} there by hand.')
+
+
+def _fetch(url):
+    """Return the bytes at an address; ValueError if they are too many, or come too slowly."""
+    content = bytearray()
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        end = time.monotonic() + DEADLINE
+        while piece := response.read1(1 << 16):
+            content += piece
+            if len(content) > MAX_BYTES:
+                raise ValueError(f'it has more than {MAX_BYTES:,} bytes')
+            if time.monotonic() > end:
+                raise ValueError(f'it takes more than {DEADLINE} seconds')
+    return bytes(content)
 
 
 def _store(folder, files):

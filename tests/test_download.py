@@ -68,6 +68,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.released.wait(30)
         self.wfile.write(content[len(content) // 2:])
 
+    def drip(self, content):
+        self.answer(200, b'')
+        for _ in range(200):  # ten seconds
+            self.server.released.wait(0.05)
+            self.wfile.write(b'x')
+
     def garbage(self, content):
         self.wfile.write(b'\x1b[31m garbage' * 1000 + b'\n')
 
@@ -97,7 +103,7 @@ def server(monkeypatch):
         monkeypatch.setenv(name, value)
     urllib.request.install_opener(None)  # the next download reads the proxies again
     monkeypatch.setattr(input_data, 'SHA256', {
-        name[:-3]: hashlib.sha256(MNIST[name]).hexdigest() for name in NAMES})
+        name: hashlib.sha256(MNIST[name]).hexdigest() for name in NAMES})
     mnist_is_at(monkeypatch, server, 'mnist')
     yield server
     server.released.set()
@@ -116,7 +122,7 @@ def holds(folder, files):
 
 def test_the_hashes(real_mnist):
     for name, sha256 in input_data.SHA256.items():
-        assert hashlib.sha256(read_idx(real_mnist / f'{name}.gz')).hexdigest() == sha256
+        assert hashlib.sha256(read_idx(real_mnist / name)).hexdigest() == sha256
 
 
 def test_what_is_missing_is_downloaded_once(server, tmp_path, monkeypatch, capfd):
@@ -136,8 +142,7 @@ def test_mirrors_are_tried_in_order_and_each_reason_is_told(server, tmp_path, mo
     reasons = {'missing': "<HTTPError 404: 'Not Found'>", 'cut': 'EOFError(',
                'bad_checksum': "BadGzipFile('CRC check failed", 'garbage': 'BadStatusLine(',
                'other_labels': 'ValueError("it is not MNIST\'s")',
-               'large': 'ValueError("it starts with', 'half': "TimeoutError('timed out')"}
-    monkeypatch.setattr(input_data, 'TIMEOUT', 0.5)
+               'large': 'ValueError("it starts with'}
     mnist_is_at(monkeypatch, server, *reasons)
     with pytest.raises(OSError, match=f'^{TEST_LABELS} could not be downloaded:\n') as caught:
         input_data.maybe_download(TEST_LABELS, tmp_path)
@@ -149,6 +154,20 @@ def test_mirrors_are_tried_in_order_and_each_reason_is_told(server, tmp_path, mo
     mnist_is_at(monkeypatch, server, *reasons, 'mnist')
     input_data.maybe_download(TEST_LABELS, tmp_path)
     assert holds(tmp_path, {TEST_LABELS: LABELS})
+
+
+@pytest.mark.parametrize('behaviour, limit, reason', [
+    ('half', 'TIMEOUT', 'timed out'), ('drip', 'DEADLINE', 'it takes more than 0.9 seconds'),
+    ('large', 'MAX_BYTES', 'it has more than 0.9 bytes')])
+def test_each_mirror_has_its_own_limits(server, tmp_path, monkeypatch, behaviour, limit, reason):
+    mnist_is_at(monkeypatch, server, behaviour)
+    monkeypatch.setattr(input_data, limit, 0.9)
+    with pytest.raises(OSError, match=reason):
+        input_data.maybe_download(TEST_LABELS, tmp_path)
+    if limit != 'MAX_BYTES':
+        mnist_is_at(monkeypatch, server, behaviour, 'mnist')
+        input_data.maybe_download(TEST_LABELS, tmp_path)
+        assert holds(tmp_path, {TEST_LABELS: LABELS})
 
 
 @pytest.mark.parametrize('options, first', [
@@ -182,7 +201,7 @@ def test_only_what_belongs_together_is_added(server, tmp_path, there, source, re
     images = [name in names for name in (TRAIN_IMAGES, TEST_IMAGES)]  # which of them are there
     unsafe = {'if an image is there': any(images), 'if images would mix': images[0] != images[1]}
     if refused == 'always':
-        with pytest.raises(ValueError, match=f"{missing[0]} is .*{names[0][:-3]} is not MNIST's"):
+        with pytest.raises(ValueError, match=f"{missing[0]} is .*{names[0]} is not MNIST's"):
             read(tmp_path)
         assert server.asked == [] and holds(tmp_path, before)
     elif unsafe.get(refused):
@@ -197,7 +216,7 @@ def test_only_what_belongs_together_is_added(server, tmp_path, there, source, re
 
 def test_each_file_is_compared_with_mnists_of_its_name(server, tmp_path):
     write_set(tmp_path, {TRAIN_LABELS: MNIST[TRAIN_LABELS], TEST_LABELS: MNIST[TRAIN_LABELS]})
-    with pytest.raises(ValueError, match=f"{TEST_LABELS[:-3]} is not MNIST's"):
+    with pytest.raises(ValueError, match=f"{TEST_LABELS} is not MNIST's"):
         read(tmp_path)
     (tmp_path / TRAIN_IMAGES).write_bytes(FILES[TRAIN_IMAGES][:-1])  # a damaged file is named
     with pytest.raises(ValueError, match=f'{tmp_path / TRAIN_IMAGES} cannot .*: Compressed file'):
@@ -231,11 +250,11 @@ def test_two_runs_in_one_folder(server, tmp_path, other):
 
 def test_a_set_as_large_as_mnist_and_the_limit(server, tmp_path, monkeypatch):
     url = f'{server.url}/large/{TRAIN_IMAGES}'
-    assert input_data.TIMEOUT <= 15 and 697932 * 784 < input_data.MAX_BYTES <= 10**9  # EMNIST's
-    for limit, words in (60000 * 784, 'Compressed file ended'), (10**7, 'not from 1 to 10,000,000'):
-        monkeypatch.setattr(input_data, 'MAX_BYTES', limit)
-        with pytest.raises(OSError, match=words):
-            input_data.maybe_download(TRAIN_IMAGES, tmp_path, url)
+    assert 697932 * 784 < input_data.MAX_BYTES <= 10**9  # EMNIST's largest
+    assert 5 <= input_data.TIMEOUT <= 15 and 300 <= input_data.DEADLINE <= 900
+    monkeypatch.setattr(input_data, 'MAX_BYTES', 10**7)
+    with pytest.raises(OSError, match='more than 10,000,000 bytes'):
+        input_data.maybe_download(TRAIN_IMAGES, tmp_path, url)
     monkeypatch.setattr(input_data, 'MAX_BYTES', 10**8)
     assert input_data.maybe_download(TRAIN_IMAGES, tmp_path, url)
 

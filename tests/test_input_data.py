@@ -37,7 +37,7 @@ def test_the_sets_are_cut_as_in_the_original(folder, size):
 
 
 def test_images_are_scaled_by_default(folder):
-    with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} has 40 images, validation_size 5000'):
+    with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} has 40 images, but 5000 are set'):
         input_data.read_data_sets(folder)
     images = read(folder).train.images  # by multiplying, as in TensorFlow 1
     assert images.dtype == np.float32 and images.flags.writeable
