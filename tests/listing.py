@@ -18,6 +18,8 @@ import tensorflow.compat.v1 as tf
 n_visible = 28 * 28
 n_hidden = 500
 corruption_level = 0.3
+batch_size = 128
+learning_rate = 0.02
 
 
 def read_images(path):
@@ -47,31 +49,38 @@ def build():
     b_prime = tf.Variable(tf.zeros([n_visible]), name='b_prime')
     Z = model(X, mask, W, b, W_prime, b_prime)
     cost = tf.reduce_sum(tf.pow(X - Z, 2))
-    train_op = tf.train.GradientDescentOptimizer(0.02).minimize(cost)
+    train_op = tf.train.GradientDescentOptimizer(learning_rate).minimize(cost)
     return X, mask, cost, train_op
 
 
 def train_epoch(sess, X, mask, train_op, trX):
-    for start, end in zip(range(0, len(trX), 128), range(128, len(trX) + 1, 128)):
+    ends = range(batch_size, len(trX) + 1, batch_size)
+    for start, end in zip(range(0, len(trX), batch_size), ends):
         input_ = trX[start:end]
         mask_np = np.random.binomial(1, 1 - corruption_level, input_.shape)
         sess.run(train_op, feed_dict={X: input_, mask: mask_np})
 
 
-def main():
-    seed, epochs, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    tf.disable_v2_behavior()
+def costs(trX, teX, seed, epochs):
+    """Train with a seed for NumPy and TensorFlow; yield the number of each epoch and its cost."""
     np.random.seed(seed)
-    tf.set_random_seed(seed)
-    X, mask, cost, train_op = build()
-    trX = read_images(os.path.join(folder, 'train-images-idx3-ubyte.gz'))[5000:]
-    teX = read_images(os.path.join(folder, 't10k-images-idx3-ubyte.gz'))
-    with tf.Session() as sess:
+    with tf.Graph().as_default(), tf.Session() as sess:
+        tf.set_random_seed(seed)
+        X, mask, cost, train_op = build()
         sess.run(tf.global_variables_initializer())
         for i in range(epochs):
             train_epoch(sess, X, mask, train_op, trX)
             mask_np = np.random.binomial(1, 1 - corruption_level, teX.shape)
-            print(i, sess.run(cost, feed_dict={X: teX, mask: mask_np}), flush=True)
+            yield i, sess.run(cost, feed_dict={X: teX, mask: mask_np})
+
+
+def main():
+    seed, epochs, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    tf.disable_v2_behavior()
+    trX = read_images(os.path.join(folder, 'train-images-idx3-ubyte.gz'))[5000:]
+    teX = read_images(os.path.join(folder, 't10k-images-idx3-ubyte.gz'))
+    for i, cost in costs(trX, teX, seed, epochs):
+        print(i, cost, flush=True)
 
 
 if __name__ == '__main__':
