@@ -44,27 +44,29 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     """Return Datasets(train, validation, test) of MNIST, or of another set under its file names.
 
     Example: images, labels = read_data_sets('MNIST_data').train.next_batch(100)
-    train_dir: where four files are taken as they are. If some are missing, these are downloaded.
+    train_dir: the folder of four files. Those that are there are used as they are, the missing
+        ones are downloaded; `_rule` says which may come.
     fake_data: if true, nothing is read; `next_batch` gives lists: pixels of 1 and labels of 0.
     one_hot: if true, labels are float64 [N, 10], one 1 in each row; else uint8 [N], read-only.
     dtype: np.float32 for pixels in [0, 1], np.uint8 for [0, 255], read-only; or TensorFlow's.
     reshape: if true, images are [N, rows * columns]; else [N, rows, columns, 1].
     validation_size: how many of the first training images are set apart, from 0 to all.
     seed: decides the order of `next_batch`; None for a new order in each run.
-    source_url: where missing files come from. If it is MNIST's own, its mirrors are asked as well.
+    source_url: where missing files come from. If it is MNIST's own, its mirrors are tried next.
     Raises OSError (network, disk), TypeError (dtype, seed), ValueError (other arguments, files).
     """
     if validation_size < 0:
-        raise ValueError(f'validation_size {validation_size} is not from 0 to the number of images')
+        raise ValueError(f'validation_size is {validation_size}: it must be 0 or more.')
     options = dict(one_hot=one_hot, dtype=dtype, reshape=reshape, seed=seed)
     fake = DataSet([], [], fake_data=True, **options)  # raises if dtype or seed is wrong
     if fake_data:
         return Datasets(fake, fake, fake)
-    paths = _complete(train_dir, SHA256, (source_url or DEFAULT_SOURCE_URL).rstrip('/') + '/')
+    paths = _complete(train_dir, SHA256, source_url or DEFAULT_SOURCE_URL)
     images, labels = _read_pair(paths[0], paths[1], one_hot)
     test_images, test_labels = _read_pair(paths[2], paths[3], one_hot)
     if images.shape[1:] != test_images.shape[1:]:
-        raise ValueError(f'{paths[0]} and {paths[2]} have images of different sizes. Replace one.')
+        raise ValueError(f'{paths[0]} has images of {images.shape[1:3]} pixels, {paths[2]} of '
+                         f'{test_images.shape[1:3]}. Replace the one that is of another set.')
     if validation_size > len(images):
         raise ValueError(f'{paths[0]} has {len(images):,} images, but {validation_size} are set '
                          'apart for validation (validation_size).')
@@ -129,8 +131,9 @@ def dense_to_one_hot(labels_dense, num_classes=10, source='labels_dense'):
     """Return float64 [N, num_classes]: row i is 1 in column labels_dense[i] and 0 elsewhere."""
     labels = np.ravel(labels_dense)
     if np.any(labels < 0) or np.any(labels >= num_classes):
-        raise ValueError(f'{source} has labels from {labels.min()} to {labels.max()}, not below '
-                         f'{num_classes}. Leave one_hot off, or call this with num_classes.')
+        raise ValueError(f'{source} has labels from {labels.min()} to {labels.max()}, but they '
+                         f'must be from 0 to {num_classes - 1}. Leave one_hot off, or call '
+                         'extract_labels with another num_classes.')
     return np.eye(num_classes)[labels]
 
 
@@ -145,7 +148,7 @@ def _read_pair(images_path, labels_path, one_hot):
     images, labels = extract_images(images_path), extract_labels(labels_path, one_hot)
     if len(images) != len(labels):
         raise ValueError(f'{images_path} has {len(images):,} images, {labels_path} has '
-                         f'{len(labels):,} labels: one is cut or of another set. Replace it.')
+                         f'{len(labels):,} labels: they are of different sets. Replace one.')
     return images, labels
 
 
@@ -170,8 +173,10 @@ def _parse(content, dimensions):
     if not 0 < needed <= MAX_BYTES:
         raise ValueError(f'its header needs {needed:,} values, not from 1 to {MAX_BYTES:,}')
     values = file.read(needed + 1)  # to the end, where gzip compares its check sum
-    if len(values) != needed:
-        raise ValueError(f'its header needs {needed:,} values, {len(values):,} were read')
+    if len(values) < needed:
+        raise ValueError(f'its header needs {needed:,} values, but it has {len(values):,}')
+    if len(values) > needed:
+        raise ValueError(f'it goes on after the {needed:,} values that its header needs')
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
@@ -187,6 +192,8 @@ def _complete(folder, names, source_url):
     folder = Path(folder).expanduser().absolute()
     missing = [folder / name for name in names if not _find(folder, name)]
     if missing:
+        if '?' not in source_url and not source_url.endswith('/'):
+            source_url += '/'
         rule = _rule(folder, missing[0], source_url)
         _store(folder, [])  # fails now, not after a download, if nothing can be written
         _store(folder, [(path, _download(path, *rule)) for path in missing])
@@ -230,7 +237,8 @@ def _download(path, addresses, only_mnist, other_images):
             return content
         except (OSError, EOFError, http.client.HTTPException, ValueError, zlib.error) as error:
             reasons += f'  {url}: {error!r}\n'  # !r, as a server may send control characters
-    raise OSError(f'{path.name} could not be downloaded:\n{reasons}Put {path} there by hand.')
+    raise OSError(f'{path.name} could not be downloaded:\n{reasons}Save it as {path} by hand, '
+                  'or name another folder.')
 
 
 def _fetch(url):
@@ -258,6 +266,8 @@ def _store(folder, files):
                 if not path.exists():
                     Path(new, path.name).replace(path)
                 elif path.read_bytes() != content:
-                    raise ValueError(f'{path} is of another run, and differs. Name another folder.')
+                    raise ValueError(f'{path} has come from another run, and differs. Name another '
+                                     'folder.')
     except OSError as error:
-        raise OSError(f'Nothing can be written into {folder}: {error.strerror}.') from error
+        raise OSError(f'Nothing can be written into {folder}: {error.strerror}. Name another '
+                      'folder.') from error

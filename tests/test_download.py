@@ -150,7 +150,8 @@ def test_mirrors_are_tried_in_order_and_each_reason_is_told(server, tmp_path, mo
     for line, (behaviour, reason) in zip(told, reasons.items(), strict=True):
         assert line.startswith(f'  {server.url}/{behaviour}/{TEST_LABELS}: {reason}')
         assert line.isprintable()
-    assert last == f'Put {tmp_path / TEST_LABELS} there by hand.' and holds(tmp_path, {})
+    assert last.startswith(f'Save it as {tmp_path / TEST_LABELS} by hand')
+    assert holds(tmp_path, {})
     mnist_is_at(monkeypatch, server, *reasons, 'mnist')
     input_data.maybe_download(TEST_LABELS, tmp_path)
     assert holds(tmp_path, {TEST_LABELS: LABELS})
@@ -243,7 +244,7 @@ def test_two_runs_in_one_folder(server, tmp_path, other):
         read(tmp_path, f'{server.url}/{other}')
         server.released.set()
         with contextlib.nullcontext() if other == 'mnist' else pytest.raises(
-                ValueError, match=f'{TRAIN_IMAGES} is of another run, and differs'):
+                ValueError, match=f'{TRAIN_IMAGES} has come from another run'):
             first.result(30)
     assert holds(tmp_path, SETS[other])
 
@@ -285,7 +286,7 @@ def test_a_disk_that_is_full_after_two_files_is_told_as_itself(server, tmp_path)
     limit = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (90000, 90000))'
     run = finish(child(server, tmp_path, 'private', limit))
     assert run.status == 1 and run.err.splitlines()[-1] == (
-        f'OSError: Nothing can be written into {tmp_path}: File too large.')
+        f'OSError: Nothing can be written into {tmp_path}: File too large. Name another folder.')
     assert server.asked == [('private', name) for name in NAMES] and holds(tmp_path, {})
 
 
