@@ -1,12 +1,12 @@
 """A denoising autoencoder on MNIST: a network that learns to restore damaged images of digits.
 
 An autoencoder gives back its own input. In between lie hidden units. Their outputs are the hidden
-code, a description of the image that serves other tasks, such as recognising the digit. 500
-numbers can carry 784 pixels, as most pixels are black or like their neighbours. But a network can
-copy an image well and still know little about digits.
+code, a description of the image that serves other tasks, such as recognising the digit. The code
+is shorter than the image, 500 numbers for 784 pixels, but it can carry almost all of it, as most
+pixels are black or like their neighbours. So a network can copy well and know little of digits.
 
-So 30 % of the pixels are set to 0, drawn anew each time, and the network must give back the
-undamaged image. Copying is no longer enough: a destroyed pixel has to be inferred from the others.
+Therefore 30 % of the pixels are set to 0, drawn anew each time, and the network must give
+back the undamaged image. Copying is not enough now: a destroyed pixel is inferred from the others.
 A black pixel stays as it was; the network is not told which zeros are damage. X holds N images:
 
     tilde_X = mask * X                  [N, 784]  the damaged images; the mask has 0s and 1s     (1)
@@ -15,19 +15,19 @@ A black pixel stays as it was; the network is not told which zeros are damage. X
     cost = sum((X - Z)^2)               a number  compares with the clean X, not with tilde_X    (4)
 
 `python dae_mnist.py --seed 0` prints the number of each epoch and the cost, summed over all pixels
-of 10,000 test images. On MNIST it starts with `0 111713.84` (TensorFlow 2.21, CPU). After 100
-epochs the cost is about 56,000, or 5.6 an image; the damaged images, as they are, cost 26.8 each,
-black ones 89.3. Your own images are rows of numbers from 0 to 1. MNIST's are white on black.
+of 10,000 test images. On MNIST the first line is `0 111713.84` (TensorFlow 2.21, CPU). After 100
+epochs the cost is about 56,000, or 5.6 an image. The damaged images, as they are, would cost 26.8
+each, black images 89.3. For your own images, rows of numbers from 0 to 1 (MNIST's: white on black):
 
     from dae_mnist import restore, train_epochs
-    for i, cost, learned in train_epochs(trX, teX):  # images to train on and images to test on
+    for i, cost, learned in train_epochs(trX, teX):  # images to train on, images to test on
         print(i, cost)
-    restored = restore(learned, damaged)  # code: sigmoid(damaged @ learned['W'] + learned['b'])
+    restored = restore(learned, damaged)  # the code: sigmoid(damaged @ learned['W'] + learned['b'])
 
-The method is that of P. Vincent and others, "Extracting and composing robust features with
-denoising autoencoders", ICML 2008. There each image loses equally many pixels, and the cost is the
-cross-entropy. This is a port of https://github.com/nlintz/TensorFlow-Tutorials, 06_autoencoder.py.
-That listing, seeded first, prints the same numbers for corruption levels below 0.5.
+From P. Vincent and others, "Extracting and composing robust features with denoising autoencoders",
+ICML 2008. In the paper each image loses equally many pixels, and the cost is the cross-entropy.
+This is a port of https://github.com/nlintz/TensorFlow-Tutorials, 06_autoencoder.py. With the same
+seeds, set first, that listing prints the same numbers, if the corruption level is below 0.5.
 """
 
 import argparse
@@ -62,16 +62,16 @@ def model(tilde_X, W, b, W_prime, b_prime):
 def build_graph(n_visible, n_hidden, learning_rate, seed=None):
     """Return the graph of the network and its training, with its parts by name.
 
-    A graph only describes a computation; a session runs the parts that it is asked for. Each run
-    feeds the placeholders anew. A variable keeps its value from run to run: init_op sets the first
-    one, and train_op subtracts learning_rate times the gradient.
+    A graph only describes a computation; a session runs the parts that it is asked for.
+    Placeholders get their values anew in each run. Variables keep theirs from run to run: init_op
+    sets the starting values, and train_op subtracts learning_rate times the gradient.
     """
     with tf.Graph().as_default() as graph:
         tf.set_random_seed(seed)  # a random operation added above W_init would change its draw
         X = tf.placeholder(tf.float32, [None, n_visible], name='X')
         mask = tf.placeholder(tf.float32, [None, n_visible], name='mask')
 
-        # The range of Glorot and Bengio (AISTATS 2010), times 4, as a sigmoid has slope 1/4 at 0.
+        # The range of Glorot and Bengio (AISTATS 2010), times 4: a sigmoid's slope is at most 1/4.
         W_init_max = 4 * np.sqrt(6. / (n_visible + n_hidden))
         W_init = tf.random_uniform([n_visible, n_hidden], -W_init_max, W_init_max)
         W = tf.Variable(W_init, name='W')
@@ -80,7 +80,7 @@ def build_graph(n_visible, n_hidden, learning_rate, seed=None):
         b_prime = tf.Variable(tf.zeros([n_visible]), name='b_prime')
         weights = {'W': W, 'b': b, 'W_prime': W_prime, 'b_prime': b_prime}  # all that model needs
 
-        tilde_X = mask * X  # (1) another damage? see also binomial_mask and write_pictures
+        tilde_X = mask * X  # (1) to change it, change binomial_mask and write_pictures as well
         Z = model(tilde_X, **weights)
         cost = tf.reduce_sum(tf.square(X - Z))  # (4); the listing's tf.pow(X - Z, 2), but faster
         train_op = tf.train.GradientDescentOptimizer(learning_rate).minimize(cost)
@@ -90,10 +90,10 @@ def build_graph(n_visible, n_hidden, learning_rate, seed=None):
 
 
 def binomial_mask(rng, shape, corruption_level):
-    """Draw a bool mask from a RandomState: False, with this probability, destroys a pixel."""
+    """Draw a bool mask from a RandomState: False, with probability corruption_level, destroys."""
     if not 0 <= corruption_level < 1:
         raise ValueError(f'corruption_level is {corruption_level}; must be at least 0 and below 1')
-    return rng.random_sample(shape) < 1 - corruption_level  # below 0.5, rng.binomial's draws
+    return rng.random_sample(shape) < 1 - corruption_level  # if below 0.5, the listing's mask
 
 
 def check_images(name, images):
@@ -115,7 +115,7 @@ def train_epochs(trX, teX, *, n_epochs=n_epochs, batch_size=batch_size, n_hidden
     A generator: nothing happens until a `for` asks for an epoch. Nothing is printed or saved. The
     epochs are numbered from 0. The cost is that of all test images teX [N, width], damaged anew.
     `learned` is a dict of float32 arrays: W [width, n_hidden], b, W_prime, b_prime. Batches are
-    taken in order: shuffle sorted images. Raises ValueError for what cannot be used.
+    taken in order: shuffle sorted images. Raises ValueError for arguments that cannot be used.
     """
     trX = check_images('trX', trX)
     teX = check_images('teX', teX)
@@ -126,7 +126,7 @@ def train_epochs(trX, teX, *, n_epochs=n_epochs, batch_size=batch_size, n_hidden
 
     rng = np.random.RandomState(seed)
     dae = build_graph(trX.shape[1], n_hidden, learning_rate, seed)
-    # `with tf.Session()` would leave the caller inside this graph from one epoch to the next.
+    # `with tf.Session()` would make this graph the caller's, too, between two epochs.
     with closing(tf.Session(graph=dae.graph)) as sess:
         sess.run(dae.init_op)
         for i in range(n_epochs):
@@ -141,9 +141,9 @@ def train_epochs(trX, teX, *, n_epochs=n_epochs, batch_size=batch_size, n_hidden
 
 
 def restore(learned, images):
-    """Return float32 [N, width]: damaged images [N, width], restored. ValueError for others.
+    """Return damaged images, floats [N, width], restored: float32 [N, width], from 0 to 1.
 
-    `learned` is a dict that `train_epochs` yields, or np.load('.../learned.npz').
+    learned: what `train_epochs` yields, or np.load('.../learned.npz'). ValueError for other images.
     """
     images = np.asarray(images)
     if np.issubdtype(images.dtype, np.integer):
@@ -157,7 +157,7 @@ def restore(learned, images):
 def load_images(data_dir=None):
     """Return training and test images, float32 [N, n_visible], from a folder, or MNIST's.
 
-    Where MNIST cannot be had, they are the sample's. Raises OSError and ValueError (damage, size).
+    Without MNIST they are the sample's. Raises OSError (missing), ValueError (damage, other size).
     """
     folder = Path(input_data.__file__).with_name('MNIST_data')
     if data_dir is not None:
@@ -189,7 +189,7 @@ def tile(images, columns):
 
 
 def write_pictures(folder, learned, images, corruption_level):
-    """Write filters.png, 100 columns of W, and reconstructions.png: clean, damaged, restored."""
+    """Write filters.png, columns of W, and reconstructions.png: clean, damaged, restored."""
     filters = 0.5 + learned['W'].T[:100] / 2  # weight -1 is black, 0 grey, 1 white
     damaged = binomial_mask(np.random.RandomState(0), images.shape, corruption_level) * images
     rows = np.concatenate([images, damaged, restore(learned, damaged)])

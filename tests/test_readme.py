@@ -1,101 +1,210 @@
-"""What the READMEs name exists, and every block of the tutorial runs as it stands."""
+"""What the READMEs name exists, their numbers are the report's, and every block runs."""
 
 import ast
+import inspect
 import re
+import shutil
 import subprocess
 
 import pytest
-import tensorflow as tf
 from helpers import ROOT, copy_project, finish, python
 
 import dae_mnist
 import input_data
 
-README, REPORT = ROOT / 'README.md', ROOT / 'tests' / 'README.md'
-TUTORIAL = README.read_text('utf-8')
-BLOCKS = re.findall(r'^```(\w*)\n(.*?)^```$', TUTORIAL, re.S | re.M)
+PATHS = {'tutorial': ROOT / 'README.md', 'report': ROOT / 'tests' / 'README.md',
+         'data': ROOT / 'MNIST_data' / 'README.md'}
+TEXTS = {name: path.read_text('utf-8') for name, path in PATHS.items()}
+TUTORIAL, REPORT = TEXTS['tutorial'], TEXTS['report']
 SCRIPT = (ROOT / 'dae_mnist.py').read_text('utf-8')
-DEFAULTS = {f'--{name}': value for name, value in dae_mnist.parse_flags([]).items()}
+MODULES = {'dae_mnist': dae_mnist, 'input_data': input_data}
 
 
-def blocks(kind):
-    return [text for found, text in BLOCKS if found == kind]
+def blocks(kind, text=TUTORIAL):
+    return re.findall(rf'^```{kind}\n(.*?)^```$', text, re.S | re.M)
 
 
-def table(corner):
-    """Return the rows below the head of the table that has `corner` at its top left."""
-    text = TUTORIAL[TUTORIAL.index(f'\n| {corner} |'):].strip().split('\n\n')[0]
-    return [re.split(r' *\| *', line.strip('| ')) for line in text.splitlines()[2:]]
+def tables(text):
+    """Return [{row: {column: cell}}] of the tables in a Markdown text, each with its corner."""
+    found = []
+    for lines in re.findall(r'(?:^\|.*\n)+', text, re.M):
+        rows = [re.split(r' *\| *', line.strip('| \n')) for line in lines.splitlines()]
+        head = rows[0]
+        assert all(len(row) == len(head) for row in rows), lines
+        found.append((head[0], {row[0]: dict(zip(head[1:], row[1:])) for row in rows[2:]}))
+    return found
 
 
-def test_the_blocks_run_one_after_another_after_the_one_command(tmp_path):
+def tracked():
+    files = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True, timeout=9)
+    return files.stdout.splitlines()
+
+
+# What a reader should see after each Python block of the tutorial, in order.
+SHOWN = ['', '''
+assert abs(image - teX[:1]).max() < 1e-6 and 0.2 < np.mean(damaged[image > 0] == 0) < 0.4
+assert error(restored, image) < error(damaged, image)
+assert png('restored.png') == tile(np.concatenate([teX[:1], damaged, restored]), 3)
+''', '''
+assert (lost[:, 1::3] == teX[:10, 1::3]).all() and not lost[:, ::3].any()
+assert error(restored, teX[:10]) < error(lost, teX[:10])
+assert png('lost.png') == tile(np.concatenate([lost, restored]), 10)
+''', '''
+import input_data
+sets = input_data.read_data_sets('MNIST_data/sample')
+assert sum(sets.train.labels[nearest] == sets.test.labels[:10]) >= 7
+Y = 1 / (1 + np.exp(-(0.7 * np.concatenate([trX[:5000], teX[:10]]) @ learned['W'] + learned['b'])))
+assert abs(known - Y[:5000]).max() < 1e-5
+assert nearest == [np.square(Y[:5000] - y).sum(axis=1).argmin() for y in Y[5000:]]
+assert png('alike.png') == tile(np.concatenate([teX[:10], trX[nearest]]), 10)
+''', '''
+assert own['W'].shape == (784, 100) and (np.load('own.npz')['W'] == own['W']).all()
+assert (i, 5 < cost / 200 < 60) == (4, True)
+assert png('own.png') == tile(restore(own, lost), 10)
+''', '''
+assert second['W'].shape == (500, 250)
+''']
+
+
+def test_the_python_blocks_show_what_they_say_after_the_one_command(tmp_path):
     """On the sample, with one epoch in place of the hundred."""
     folder = copy_project(tmp_path / 'clone')
     (command,) = [line for line in blocks('sh')[0].splitlines() if 'dae_mnist.py' in line]
     flags = command.split('dae_mnist.py ')[1].split()
     first = finish(python('dae_mnist.py', *flags, '--n_epochs', 1, cwd=folder))
     assert first.err.splitlines()[-1] == TUTORIAL.split('you see:\n\n```\n')[1].splitlines()[0]
-    run = finish(python('-c', '\n'.join(blocks('python')), cwd=folder))
+    code = '''
+def error(Z, X):
+    return np.square(Z - X).sum()
+
+def png(name):
+    return open(name, 'rb').read()
+'''
+    for block, shown in zip(blocks('python'), SHOWN, strict=True):
+        code += block + shown
+    run = finish(python('-c', code, cwd=folder))
     assert run.status == 0, run.err
-    pictures = re.findall(r"open\('(\w+\.png)'", TUTORIAL)
-    assert len(pictures) == len(blocks('python')) == 4
-    for name in [*pictures, 'digit.png', 'logs/first/filters.png']:
-        assert tf.io.decode_png((folder / name).read_bytes()).shape[0] >= 28
-    assert [line.split()[0] for line in run.out.splitlines()] == ['0', '1', '2', '3', '4']
 
 
-def test_the_transcript_begins_as_the_script_says_and_mnist_shows(real_mnist, tmp_path):
-    line = re.search(r'^0 \d+\.\d+$', TUTORIAL, re.M)[0]
-    assert f'`{line}`' in SCRIPT
-    mnist = input_data.read_data_sets(real_mnist)
-    X = mnist.test.images
-    damaged = dae_mnist.corruption_level * (X.astype(float) ** 2).sum() / len(X)  # on average
-    assert re.search(r'The damage costs ([\d.]+);', TUTORIAL)[1] == f'{damaged:.1f}'
+def test_the_block_of_the_data_readme_writes_what_the_loader_reads(empty_folder):
+    names = {}
+    (block,) = blocks('python', TEXTS['data'])
+    exec(block, names)
+    for array in names['np'].arange(18, dtype='uint8').reshape(2, 3, 3), names['np'].uint8([1, 2]):
+        names['write_idx']('file.gz', array)
+        read = input_data.extract_images if array.ndim == 3 else input_data.extract_labels
+        assert (read('file.gz').reshape(array.shape) == array).all()
+
+
+@pytest.mark.parametrize('name', PATHS)
+def test_flags_files_names_and_arguments_exist(name):
+    text = TEXTS[name]
+    defaults = dae_mnist.parse_flags([])
+    assert set(re.findall(r'--([a-z]\w+)', text)) <= {*defaults, 'rounds'}  # the benchmark's
+    for flags in re.findall(r'(?:main\(|dae_mnist\.py )((?:\[.*?\]|--).*?)(?:[)`\n]|$)', text):
+        dae_mnist.parse_flags(ast.literal_eval(flags) if flags[0] == '[' else flags.split())
+    for line in '\n'.join(blocks('sh', text) + blocks('powershell', text)).splitlines():
+        command = line.replace('\\', '/')
+        for program in re.findall(r'(?:python|py) ([\w/]+\.py)', command):
+            assert (ROOT / program).is_file(), line
+        for path in re.findall(r'(?:-r|pytest -q) (\S+)', command):
+            assert (ROOT / path).exists(), line
+    for code in re.findall(r'python -c "(.*?)"', text):
+        for call in [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]:
+            module, _, function = ast.unparse(call.func).partition('.')
+            if module in MODULES:
+                keywords = {keyword.arg: None for keyword in call.keywords}
+                inspect.signature(getattr(MODULES[module], function)).bind(*call.args, **keywords)
+    for module, function in re.findall(r'\b(dae_mnist|input_data)\.(?!py\b)(\w+)', text):
+        assert hasattr(MODULES[module], function)
+    for target in re.findall(r'\]\((?!http)([^)\s]+)\)', text):
+        assert (PATHS[name].parent / target).exists(), target
+    for path in re.findall(r'`(\w+\.py)`', text):
+        assert path == '06_autoencoder.py' or list(ROOT.glob(f'**/{path}')), path
+
+
+def test_what_removes_removes_nothing_of_the_project(tmp_path):
+    for path in tracked():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, tmp_path / path)
+    (block,) = [block for block in blocks('sh') if 'rm ' in block]
+    made = [*re.findall(r'[\w/]+\.(?:png|npz)\b', block), 'MNIST_data/train-images-idx3-ubyte.gz']
+    for name in made:
+        (tmp_path / name).touch()
+    for name in 'logs', 'fashion', '.venv':
+        (tmp_path / name).mkdir()
+    subprocess.run(['sh', '-c', block], cwd=tmp_path, timeout=60, check=True)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file()}
+    assert left == set(tracked()) and not (tmp_path / 'logs').exists()
+    written = set(re.findall(r"(?:open|write_file|savez)\('([^']+)'", '\n'.join(blocks('python'))))
+    assert written <= set(made)
+
+
+def test_every_file_has_a_place_in_the_readmes():
+    tops = {name.split('/')[0] for name in tracked() if name[0] != '.'}
+    assert all(f']({top}' in TUTORIAL for top in tops - {'README.md'}), tops
+    pictures = {path.name for path in (ROOT / '.github').glob('*.png')}
+    assert pictures == set(re.findall(r'\.github/(\w+\.png)', TUTORIAL + REPORT))
+    tests = {path.name for path in (ROOT / 'tests').glob('test_*.py')}
+    assert tests == set(re.findall(r'`(test_\w+\.py)`', REPORT))
 
 
 def test_lines_of_the_script_are_quoted_letter_for_letter():
-    rows = table('line of [dae_mnist.py](dae_mnist.py)')
+    (rows,) = [rows for corner, rows in tables(TUTORIAL) if corner.startswith('line of')]
     assert len(rows) == 4
-    for k, (code, _) in enumerate(rows, 1):
+    for k, code in enumerate(rows, 1):
         assert f'    {code.strip("`")}  # ({k})' in SCRIPT
 
 
 def test_the_table_of_flags():
-    rows = table('flag')
-    assert [flag.strip('`') for flag, _, _ in rows] == list(DEFAULTS)
-    for flag, default, _ in rows:
-        value = DEFAULTS[flag.strip('`')]
-        assert default == str(value) if hasattr(dae_mnist, flag[3:-1]) else not default.isdigit()
+    (rows,) = [rows for corner, rows in tables(TUTORIAL) if corner == 'flag']
+    defaults = dae_mnist.parse_flags([])
+    assert list(rows) == [f'`--{name}`' for name in defaults]
+    for name, value in defaults.items():
+        if hasattr(dae_mnist, name):
+            assert rows[f'`--{name}`']['default'] == str(value)
 
 
-@pytest.mark.parametrize('path', [README, REPORT], ids=['tutorial', 'report'])
-def test_flags_names_links_and_pictures_exist(path):
-    text = path.read_text('utf-8')
-    assert set(re.findall(r'--[a-z]\w+', text)) <= {*DEFAULTS, '--rounds'}  # the benchmark's
-    for flags in re.findall(r'(?:main\(|dae_mnist\.py )((?:\[.*?\]|--).*?)(?:[)`\n]|$)', text):
-        dae_mnist.parse_flags(ast.literal_eval(flags) if flags[0] == '[' else flags.split())
-    for module, name in re.findall(r'\b(dae_mnist|input_data)\.(?!py\b)(\w+)', text):
-        assert hasattr({'dae_mnist': dae_mnist, 'input_data': input_data}[module], name)
-    for target in re.findall(r'\]\((?!http)([^)\s]+)\)', text):
-        assert (path.parent / target).exists(), target
-    for name in re.findall(r'`(\w+\.py)`', text):
-        assert list(ROOT.glob(f'**/{name}')), name
+# Numbers
 
 
-def test_every_file_has_a_place_in_the_readmes():
-    both = TUTORIAL + REPORT.read_text('utf-8')
-    files = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True, timeout=9)
-    tops = {name.split('/')[0] for name in files.stdout.splitlines() if name[0] != '.'}
-    assert all(f']({top}' in TUTORIAL for top in tops - {'README.md'}), tops
-    pictures = {path.name for path in (ROOT / '.github').glob('*.png')}
-    assert pictures == set(re.findall(r'\.github/(\w+\.png)', both))
-    tests = {path.name for path in (ROOT / 'tests').glob('test_*.py')}
-    assert tests == set(re.findall(r'`(test_\w+\.py)`', both))
+def test_tables_of_the_tutorial_are_those_of_the_report_rounded():
+    """A table with a corner that a table of the report has, too, holds that table's cells."""
+    compared = 0
+    for corner, rows in tables(TUTORIAL):
+        for other, report in tables(REPORT):
+            if other == corner:
+                for row, cells in rows.items():
+                    for column, cell in cells.items():
+                        number = report[row][column].split(' ')[0]
+                        digits = len(cell.partition('.')[2])
+                        assert cell in (f'{float(number):.{digits}f}', number), (row, column)
+                        compared += 1
+    assert compared > 40
 
 
-def test_the_tutorial_quotes_the_report():
-    claims = TUTORIAL.split('## Do the claims hold?')[1].split('\n## ')[0]
-    numbers = set(re.findall(r'\d+\.\d+', claims)) - {'0.01'}
-    report = set(re.findall(r'\d+\.\d+', REPORT.read_text('utf-8')))
-    rounded = {f'{float(number):.1f}' for number in report}
-    assert len(numbers) > 15 and numbers <= report | rounded, numbers - report - rounded
+def report(corner, row, column):
+    """Return the number in a cell of the report, the mean where there is a range."""
+    (rows,) = [rows for other, rows in tables(REPORT) if other == corner]
+    return float(rows[row][column].split(' ')[0])
+
+
+def test_numbers_that_follow_from_the_report():
+    run = dict(re.findall(r'^(\d+) (\d+\.\d+)$', REPORT.split('As printed on MNIST')[1], re.M))
+    shown = re.findall(r'^(\d+) (\d+\.\d+)$', TUTORIAL, re.M)
+    shown += re.findall(r'`(99) (\d+\.\d+)`', TUTORIAL)
+    assert len(shown) == 6 and all(run[epoch] == cost for epoch, cost in shown)
+    last, damaged, black, restored, neighbours = (
+        float(run['99']) / 10000, *(report('restored by', row, '30% destroyed') for row in (
+            'nothing', 'a black image instead', 'a network, 30 % noise',
+            'the mean of the neighbours')))
+    for sentence in (
+            f"{float(run['99']):,.0f} is {last:.1f} per image",
+            f'undoes {(damaged - restored) / damaged:.0%} of the damage'.replace('%', ' %'),
+            f'alone undo {(damaged - neighbours) / damaged:.0%}'.replace('%', ' %')):
+        assert sentence in ' '.join(TUTORIAL.split()), sentence
+    doc = ' '.join(dae_mnist.__doc__.split())
+    rounded = f"{round(float(run['99']), -3):,.0f}"
+    for sentence in (f"`0 {run['0']}`", f'about {rounded}, or {last:.1f} an image',
+                     f'cost {damaged:.1f} each, black images {black:.1f}'):
+        assert sentence in doc, sentence
