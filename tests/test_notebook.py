@@ -77,7 +77,8 @@ def test_pasted(cell, host):
 
 def test_flags_by_run_by_import_and_by_a_terminals_ipython(cell, kernel):
     flags = '--n_epochs 2 --n_hidden 9 --seed 1'
-    for code in (f'%run dae_mnist.py {flags}', f'%run -i dae_mnist.py {flags}',
+    shutil.copy(ROOT / 'dae_mnist.py', kernel.project / 'renamed.py')
+    for code in (f'%run dae_mnist.py {flags}', f'%run -i renamed.py {flags}',
                  f'from dae_mnist import main\nlearned = main({flags.split()})'):
         result = cell(code)
         assert_trained(cell, result, epochs=2)

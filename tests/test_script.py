@@ -163,7 +163,8 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half_written(main):
 
 
 @pytest.mark.parametrize('name, file', [('renamed.py', {'__file__': 'renamed.py'}), ('-', {})])
-def test_a_renamed_copy_and_a_script_from_a_pipe(name, file, small_set, empty_folder, monkeypatch):
+def test_a_renamed_copy_and_a_piped_script(
+        name, file, small_set, empty_folder, no_mnist, monkeypatch):
     """They take their flags, and after an error a prompt goes on, without weights."""
     text = (ROOT / 'dae_mnist.py').read_text('utf-8')
     names = {'__name__': '__main__', **file}
