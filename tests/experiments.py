@@ -1,8 +1,7 @@
 """Make each number and picture of both READMEs, but for speed; by hand: python tests/experiments.py
 
-The tables go to stdout, as Markdown; the pictures go to .github/. It needs matplotlib and the real
-MNIST in MNIST_data, and trains about 50 networks, in about an hour on two cores. Which one is
-trained goes to stderr. What is trained is kept in logs/experiments: a second run takes minutes.
+The tables go to stdout, as Markdown; the pictures go to .github/. It needs the real MNIST, and
+trains about 50 networks, in an hour or two. They are kept in logs/experiments for a second run.
 
 A cost is that of an image, the mean of all. In a cell it is the mean of the last five epochs of the
 seeds 0, 1 and 2, in brackets the smallest and the largest of these 15. An accuracy is the mean of
@@ -37,7 +36,6 @@ RATES = 0.005, 0.01, 0.02
 SIZES = 500, 55000  # numbers of training images
 LABELLED = 100, 500, 1000, 5000
 STEPS = 1000  # of a classifier
-LAST = 5  # epochs that a cost is the mean of
 KEPT = ROOT / 'logs' / 'experiments'
 PICTURES = ROOT / '.github'
 
@@ -95,22 +93,17 @@ def learn(setting):
             trX = encode(first, 0.7 * trX)
             teX = encode(first, 0.7 * teX)
         costs = []
-        last = deque(maxlen=LAST)
+        last = deque(maxlen=5)
         for _, cost, learned in script(setting.edit).train_epochs(
                 trX, teX, n_epochs=setting.epochs, seed=setting.seed, learning_rate=setting.rate,
                 corruption_level=setting.noise, n_hidden=setting.hidden):
             costs.append(cost)
             last.append(learned)
-        arrays = {f'{k} {key}': array for k, learned in enumerate(last)
-                  for key, array in learned.items()}
+        arrays = {key: np.stack([learned[key] for learned in last]) for key in last[0]}
         return {'costs': costs, **arrays}
     arrays = keep(KEPT / f'{name}.npz', make)
     costs = arrays.pop('costs')
-    last = [{} for _ in range(min(LAST, len(costs)))]
-    for name, array in arrays.items():
-        k, key = name.split()
-        last[int(k)][key] = array
-    return costs, last
+    return costs, [dict(zip(arrays, values)) for values in zip(*arrays.values())]
 
 
 def last_epoch(setting, seed=0):
@@ -218,7 +211,7 @@ def linear(damaged, share):
     lost = binomial_mask(np.random.RandomState(1), X.shape, share) * X
     mean = X.mean(axis=0)
     mean_lost = lost.mean(axis=0)
-    lost = lost - mean_lost
+    lost -= mean_lost
     # The normal equations are small. Pixels that are always black make them singular.
     matrix = np.linalg.lstsq(lost.T @ lost, lost.T @ (X - mean), rcond=None)[0]
     return np.clip((damaged - mean_lost) @ matrix + mean, 0, 1)
@@ -286,8 +279,7 @@ STARTS = {
     '30 % noise': lambda seed: [last_epoch(best(0.3), seed)],
     '50 % noise': lambda seed: [last_epoch(best(0.5), seed)],
     'two layers, untrained': lambda seed: [untrained(784, 500, seed), untrained(500, 250, seed)],
-    'two layers, 30 % noise': lambda seed: [last_epoch(setting, seed)
-                                            for setting in (best(0.3), SECOND)]}
+    'two layers, 30 % noise': lambda seed: [last_epoch(s, seed) for s in (best(0.3), SECOND)]}
 ONE_LAYER = list(STARTS)[:4]
 SECOND = Setting(0.3, 0.005, hidden=250, codes=True)
 
@@ -320,8 +312,8 @@ def print_restoring():
     rows = [[name, *(f'{cost(X, restored(lose(share)(X), share)):.2f}' for share in NAMES)]
             for name, restored in simple.items()]
     for noise, name in NAMES.items():
-        costs = [text(costs_of(best(noise), lose(share))) for share in NAMES]
-        rows.append([f'a network, {name}', *costs])
+        rows.append([f'a network, {name}',
+                     *(text(costs_of(best(noise), lose(share))) for share in NAMES)])
     print_table(['restored by', *(f'{share:.0%} destroyed' for share in NAMES)], rows)
     print_table(['whole images, times 1 - noise', *NAMES.values()], [
         ['cost', *(text(costs_of(best(noise), lose(0), factor=1 - noise)) for noise in NAMES)]])
@@ -449,13 +441,12 @@ def draw_filters():
 
 
 def draw_way():
-    """Draw one digit on its way through the network, with the names of the code."""
+    """Draw a digit on its way through the network; destroyed ink is red, destroyed black blue."""
     X = some_digits()[2:3]
     mask = binomial_mask(np.random.RandomState(0), X.shape, 0.3)
     learned = last_epoch(best(0.3))
     tilde_X = mask * X
     Y, Z = encode(learned, tilde_X), restore(learned, tilde_X)
-    # A destroyed pixel is red where there was ink, and blue where it was black already.
     colours = np.repeat(tilde_X[0, :, np.newaxis], 3, axis=1)
     colours[~mask[0] & (X[0] > 0)] = 0.9, 0.25, 0.15
     colours[~mask[0] & (X[0] == 0)] = 0.1, 0.2, 0.45
