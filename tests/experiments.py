@@ -306,8 +306,8 @@ def print_rates():
 def print_restoring():
     """Restoring: cost of the test images, by the share of pixels destroyed"""
     X = read('mnist').test.images
-    simple = {'a black image instead': lambda damaged, share: 0 * damaged,
-              'nothing': lambda damaged, share: damaged,
+    simple = {'an all-black image': lambda damaged, share: 0 * damaged,
+              'damage left as it is': lambda damaged, share: damaged,
               'the mean of the neighbours': neighbours, 'the best linear map': linear}
     rows = [[name, *(f'{cost(X, restored(lose(share)(X), share)):.2f}' for share in NAMES)]
             for name, restored in simple.items()]

@@ -138,7 +138,7 @@ def test_the_experiments_run(small, empty_folder, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert len(tables(out)) == 11
     X = small.test.images.astype(float)
-    assert f'| a black image instead | {np.square(X).sum() / len(X):.2f} |' in out
+    assert f'| an all-black image | {np.square(X).sum() / len(X):.2f} |' in out
     assert {path.stem for path in empty_folder.glob('*.png')} == {
         'cost', 'damage', 'filters', 'neighbours', 'reconstructions', 'way'}
 

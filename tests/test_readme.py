@@ -199,7 +199,7 @@ def test_numbers_that_follow_from_the_report():
     assert len(shown) == 6 and all(run[epoch] == cost for epoch, cost in shown)
     last, damaged, black, restored, neighbours = (
         float(run['99']) / 10000, *(report('restored by', row, '30% destroyed') for row in (
-            'nothing', 'a black image instead', 'a network, 30 % noise',
+            'damage left as it is', 'an all-black image', 'a network, 30 % noise',
             'the mean of the neighbours')))
     for sentence in (
             f"{float(run['99']):,.0f} is {last:.1f} per image",
