@@ -1,7 +1,7 @@
 """Make each number and picture of both READMEs, but for speed; by hand: python tests/experiments.py
 
 The tables go to stdout, as Markdown; the pictures go to .github/. It needs the real MNIST, and
-trains about 50 networks, in an hour or two. They are kept in logs/experiments for a second run.
+trains 44 networks, in an hour or two. They are kept in logs/experiments for a second run.
 
 A cost is that of an image, the mean of all. In a cell it is the mean of the last five epochs of the
 seeds 0, 1 and 2, in brackets the smallest and the largest of these 15. An accuracy is the mean of
