@@ -44,8 +44,8 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     """Return Datasets(train, validation, test) of MNIST, or of another set under its file names.
 
     Example: images, labels = read_data_sets('MNIST_data').train.next_batch(100)
-    train_dir: the folder of four files. Those that are there are used as they are, the missing
-        ones are downloaded; `_rule` says which may come.
+    train_dir: the folder of four files. Those that are there are used as they are. The missing
+        ones are downloaded, unless that would mix MNIST's images with others.
     fake_data: if true, nothing is read; `next_batch` gives lists: pixels of 1 and labels of 0.
     one_hot: if true, labels are float64 [N, 10], one 1 in each row; else uint8 [N], read-only.
     dtype: np.float32 for pixels in [0, 1], np.uint8 for [0, 255], read-only; or TensorFlow's.
@@ -53,20 +53,19 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     validation_size: how many of the first training images are set apart, from 0 to all.
     seed: decides the order of `next_batch`; None for a new order in each run.
     source_url: where missing files come from. If it is MNIST's own, its mirrors are tried next.
-    Raises OSError (network, disk), TypeError (dtype, seed), ValueError (other arguments, files).
+    Raises OSError (network, disk), TypeError (dtype), ValueError (other arguments, files).
     """
     if validation_size < 0:
         raise ValueError(f'validation_size is {validation_size}: it must be 0 or more.')
     options = dict(one_hot=one_hot, dtype=dtype, reshape=reshape, seed=seed)
-    fake = DataSet([], [], fake_data=True, **options)  # raises if dtype or seed is wrong
+    fake = DataSet([], [], fake_data=True, **options)  # made first, as it checks dtype and seed
     if fake_data:
         return Datasets(fake, fake, fake)
     paths = _complete(train_dir, SHA256, source_url or DEFAULT_SOURCE_URL)
     images, labels = _read_pair(paths[0], paths[1], one_hot)
     test_images, test_labels = _read_pair(paths[2], paths[3], one_hot)
     if images.shape[1:] != test_images.shape[1:]:
-        raise ValueError(f'{paths[0]} has images of {images.shape[1:3]} pixels, {paths[2]} of '
-                         f'{test_images.shape[1:3]}. Replace the one that is of another set.')
+        raise ValueError(f'{paths[0]} and {paths[2]} have images of different sizes. Replace one.')
     if validation_size > len(images):
         raise ValueError(f'{paths[0]} has {len(images):,} images, but {validation_size} are set '
                          'apart for validation (validation_size).')
@@ -76,7 +75,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
 
 
 class DataSet:
-    """Batches of uint8 images [N, rows, columns, 1] and N labels; options as in read_data_sets."""
+    """Batches of uint8 images [N, rows, columns, 1] and N labels; one_hot is for fake data only."""
 
     def __init__(self, images, labels, fake_data=False, one_hot=False, dtype=np.float32,
                  reshape=True, seed=None):
@@ -87,7 +86,7 @@ class DataSet:
             raise ValueError(f'{len(images):,} images cannot have {len(labels):,} labels.')
         if reshape and not fake_data:
             images = images.reshape(len(images), images.shape[1] * images.shape[2])
-        if dtype == np.float32:  # multiplying, not dividing by 255, gives TensorFlow's bits
+        if dtype == np.float32:  # multiplied, as in TensorFlow's: dividing rounds differently
             images = np.multiply(images, np.float32(1 / 255), dtype=np.float32)
         self.images, self.labels = images, labels
         self.num_examples = 10000 if fake_data else len(images)
@@ -103,7 +102,7 @@ class DataSet:
             return [[1] * 784 for _ in range(batch_size)], [self._fake_label] * batch_size
         if not 1 <= batch_size <= self.num_examples:
             raise ValueError(f'batch_size {batch_size} is not from 1 to {self.num_examples}.')
-        if shuffle and self._index_in_epoch == 0:  # only the first batch starts at 0
+        if shuffle and self._index_in_epoch == 0:  # only at the start: an epoch ends above 0
             self._order = self._random.permutation(self._order)
         chosen = self._order[self._index_in_epoch:self._index_in_epoch + batch_size]
         self._index_in_epoch += batch_size
@@ -138,7 +137,7 @@ def dense_to_one_hot(labels_dense, num_classes=10, source='labels_dense'):
 
 
 def maybe_download(filename, work_directory, source_url=None):
-    """Return the path of an IDX file; if missing, download it from source_url, its own address."""
+    """Return the path of an IDX file; if missing, download it. source_url: its, or its folder's."""
     source_url = (source_url or DEFAULT_SOURCE_URL).removesuffix(filename)
     return str(_complete(work_directory, [filename], source_url)[0])
 
@@ -172,7 +171,7 @@ def _parse(content, dimensions):
     needed = math.prod(shape)
     if not 0 < needed <= MAX_BYTES:
         raise ValueError(f'its header needs {needed:,} values, not from 1 to {MAX_BYTES:,}')
-    values = file.read(needed + 1)  # to the end, where gzip compares its check sum
+    values = file.read(needed + 1)  # one more: gzip compares its check sum at the end
     if len(values) < needed:
         raise ValueError(f'its header needs {needed:,} values, but it has {len(values):,}')
     if len(values) > needed:
@@ -194,36 +193,38 @@ def _complete(folder, names, source_url):
     if missing:
         if '?' not in source_url and not source_url.endswith('/'):
             source_url += '/'
-        rule = _rule(folder, missing[0], source_url)
+        from_mnist = source_url.replace('http:', 'https:', 1) in MNIST_URLS
+        addresses = [source_url, *MIRRORS] if from_mnist else [source_url]
+        rule = _rule(folder, missing[0], from_mnist)
         _store(folder, [])  # fails now, not after a download, if nothing can be written
-        _store(folder, [(path, _download(path, *rule)) for path in missing])
+        files = [(path, _download(path, addresses, *rule)) for path in missing]
+        _store(folder, files)
     return [_find(folder, name) for name in names]
 
 
-def _rule(folder, missing, source_url):
-    """Return the addresses to ask, only_mnist and other_images, which say what may come from them.
+def _rule(folder, missing, from_mnist):
+    """Return only_mnist and other_images, which decide what may be added to a folder.
 
-    From MNIST's own addresses come only MNIST's files, and only to MNIST's, labels included.
-    From another, only MNIST's files come to an image file of MNIST's, and no image file of MNIST's
-    to other images. Labels that are there decide nothing: sets made from MNIST share them.
+    From MNIST's own addresses come only MNIST's files, and only if all that is there is MNIST's.
+    From another come only MNIST's files to an image file of MNIST's, and no image file of MNIST's
+    to other images. Labels that are there do not count then: sets made from MNIST share them.
     """
     there = [name for name in SHA256 if _find(folder, name)]
     arrays = {name: _read(_find(folder, name), 3 if 'images' in name else 1) for name in there}
     others = [name for name in there if hashlib.sha256(arrays[name]).hexdigest() != SHA256[name]]
-    if source_url.replace('http:', 'https:', 1) in MNIST_URLS:
-        if others:
-            raise ValueError(f"{missing} is missing. MNIST's was not downloaded, as {others[0]} is "
-                             "not MNIST's. Put the set's own there, or name another folder.")
-        return list(dict.fromkeys([source_url, *MIRRORS])), True, False  # each address once
-    only_mnist = any('images' in name for name in there if name not in others)
-    other_images = any('images' in name for name in others)
-    return [source_url], only_mnist, other_images
+    if from_mnist and others:
+        raise ValueError(f"{missing} is missing. MNIST's was not downloaded, as {others[0]} is not "
+                         "MNIST's. Put the set's own there, or name another folder.")
+    images = [name for name in there if 'images' in name]
+    only_mnist = from_mnist or any(name not in others for name in images)
+    other_images = any(name in others for name in images)
+    return only_mnist, other_images
 
 
 def _download(path, addresses, only_mnist, other_images):
     """Return the bytes for a path from the first address that sends a good file; else OSError."""
     reasons = ''
-    for address in addresses:
+    for address in dict.fromkeys(addresses):  # each once
         url = address + path.name
         print(f'Downloading {url}', file=sys.stderr)
         try:
@@ -266,8 +267,8 @@ def _store(folder, files):
                 if not path.exists():
                     Path(new, path.name).replace(path)
                 elif path.read_bytes() != content:
-                    raise ValueError(f'{path} has come from another run, and differs. Name another '
-                                     'folder.')
+                    raise ValueError(f'{path}: another run has put another file there. Name '
+                                     'another folder.')
     except OSError as error:
         raise OSError(f'Nothing can be written into {folder}: {error.strerror}. Name another '
                       'folder.') from error

@@ -65,11 +65,10 @@ def copy_project(folder):
 
 
 def environment(**changes):
-    """Return the environment for a child that can reach no network, as a user's shell has it."""
-    env = {name: value for name, value in os.environ.items()
-           if name.lower() != 'no_proxy' and name not in ('TF_CPP_MIN_LOG_LEVEL', 'PYTHONPATH')}
-    refuses = 'http://127.0.0.1:9'
-    return {**env, 'http_proxy': refuses, 'https_proxy': refuses, **changes}
+    """Return the environment for a child: this one, without what importing the script has set."""
+    env = {**os.environ, **changes}
+    env.pop('TF_CPP_MIN_LOG_LEVEL', None)
+    return env
 
 
 def python(*args, cwd=None, **env):
@@ -87,6 +86,16 @@ def finish(process, typed='', timeout=100):
         process.kill()
     lines = [line for line in err.splitlines() if line and not STARTUP.match(line)]
     return SimpleNamespace(status=process.returncode, out=out, err='\n'.join(lines))
+
+
+def tables(text):
+    """Return (corner, {row: {column: cell}}) for each table in a Markdown text."""
+    found = []
+    for lines in re.findall(r'(?:^\|.*\n)+', text, re.M):
+        head, _, *rows = [re.split(r' *\| *', line.strip('| \n')) for line in lines.splitlines()]
+        assert all(len(row) == len(head) for row in rows), lines
+        found.append((head[0], {row[0]: dict(zip(head[1:], row[1:])) for row in rows}))
+    return found
 
 
 def learned(folder):

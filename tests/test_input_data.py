@@ -152,7 +152,7 @@ def test_damage_is_named(folder, name, content, words):
 @pytest.mark.parametrize('name, array, words', [
     (TRAIN_LABELS, Y[:39], f'{TRAIN_IMAGES} has 40 images, .*{TRAIN_LABELS} has 39 labels'),
     (TEST_LABELS, Y[:13], f'{TEST_IMAGES} has 12 images, .*{TEST_LABELS} has 13 labels'),
-    (TEST_IMAGES, X[:12, :, :4], f'{TRAIN_IMAGES} has .*6, 5.* pixels, .*{TEST_IMAGES} of .*6, 4')],
+    (TEST_IMAGES, X[:12, :, :4], f'{TRAIN_IMAGES} and .*{TEST_IMAGES} have images of different')],
     ids=NAMES[1:])
 def test_files_that_do_not_fit_are_both_named(folder, name, array, words):
     write_set(folder, {name: array})
