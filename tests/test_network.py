@@ -73,16 +73,6 @@ def test_two_trainings_take_turns_and_change_no_global_state():
     assert state() == before and not tf.get_default_graph().get_operations()
 
 
-def test_nothing_happens_before_the_first_epoch_is_asked_for_nor_after_the_last():
-    """A process with one training that never began, and one that is left at its first epoch."""
-    run = finish(python('-c', '''
-import numpy as np, dae_mnist
-never = dae_mnist.train_epochs(None, None)
-left = dae_mnist.train_epochs(np.ones([9, 4]), np.ones([9, 4]), batch_size=9)
-print(next(left)[0])''', cwd=ROOT), timeout=60)
-    assert (run.status, run.out, run.err) == (0, '0\n', '')
-
-
 @pytest.mark.parametrize('changed, words', [
     ({'trX': BYTES}, r'trX has the shape \(300, 28, 28\).* x.reshape\(len\(x\), -1\) / 255'),
     ({'trX': BYTES.reshape(300, 784)}, 'trX has numbers from 255.0 to 255.0, .* x / 255'),

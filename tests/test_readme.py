@@ -114,7 +114,8 @@ def test_what_removes_takes_what_was_made_and_nothing_else():
     removed = re.findall(r'(?<= )[^-\s]\S*', block)
 
     def is_removed(path):
-        return any(part.match(name) for part in (Path(path), *Path(path).parents) for name in removed)
+        parts = Path(path), *Path(path).parents
+        return any(part.match(name) for part in parts for name in removed)
     assert not [path for path in tracked() if is_removed(path)]
     made = re.findall(r"(?:open|write_file|savez)\('([^']+)'", '\n'.join(blocks('python')))
     for path in *made, 'logs/first', 'fashion', '.venv', *(f'MNIST_data/{name}' for name in NAMES):
