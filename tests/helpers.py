@@ -33,11 +33,9 @@ def gzip_idx(array, shape=None):
     return gzip.compress(idx(array, shape), compresslevel=1, mtime=0)
 
 
-def read_idx(path):
-    """Return the uint8 array in a gzipped IDX file."""
-    content = gzip.decompress(Path(path).read_bytes())
-    shape = np.frombuffer(content, '>i4', content[3], 4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+def unpack(path):
+    """Return the bytes in a gzipped file."""
+    return gzip.decompress(Path(path).read_bytes())
 
 
 def random_set(train=5256, test=40, rows=28, columns=28, seed=0):

@@ -14,7 +14,7 @@ import urllib.request
 import numpy as np
 import pytest
 from helpers import (NAMES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, gzip_idx, idx,
-                     random_set, read_idx, write_set)
+                     random_set, unpack, write_set)
 
 import input_data
 
@@ -22,14 +22,12 @@ URLS = input_data.MNIST_URLS
 MNIST, FASHION = (random_set(train=5100, test=6000, rows=4, columns=4, seed=i) for i in (1, 2))
 DISTORTED = {name: 255 - MNIST[name] if 'images' in name else MNIST[name] for name in NAMES}
 ARRAYS = {'mnist': MNIST, 'private': MNIST, 'fashion': FASHION, 'distorted': DISTORTED}
-SETS = {name: {n: gzip_idx(a) for n, a in arrays.items()} for name, arrays in ARRAYS.items()}
-FILES = SETS['mnist']
+SENT = {name: {n: gzip_idx(a) for n, a in arrays.items()} for name, arrays in ARRAYS.items()}
+FILES = SENT['mnist']
 LABELS = FILES[TEST_LABELS]
-SENT_FOR_LABELS = {
-    'cut': LABELS[:-1],
-    'bad_checksum': LABELS[:-8] + bytes(8),
-    'other_labels': FILES[TRAIN_LABELS],
-    'large': gzip.compress(idx(np.zeros((60000, 28, 28), np.uint8)), compresslevel=0)}
+LARGE = gzip.compress(idx(np.zeros((60000, 28, 28), np.uint8)), compresslevel=0)
+SENT |= {'cut': {TEST_LABELS: LABELS[:-1]}, 'bad_checksum': {TEST_LABELS: LABELS[:-8] + bytes(8)},
+         'other_labels': {TEST_LABELS: FILES[TRAIN_LABELS]}, 'large': {TRAIN_IMAGES: LARGE}}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -40,10 +38,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.do_CONNECT()
         behaviour, name = self.path.strip('/').replace('?file=', '/').split('/')
         self.server.asked.append((behaviour, name))
-        if behaviour in SETS:
-            self.answer(SETS[behaviour][name])
-        elif behaviour in SENT_FOR_LABELS:
-            self.answer(SENT_FOR_LABELS[behaviour])
+        if behaviour in SENT:
+            self.answer(SENT[behaviour][name])
         else:
             getattr(self, behaviour)(FILES[name])
 
@@ -126,7 +122,8 @@ def holds(folder, files):
 
 def test_the_hashes(real_mnist):
     for name, sha256 in input_data.SHA256.items():
-        assert hashlib.sha256(read_idx(real_mnist / name)).hexdigest() == sha256
+        header = 16 if 'images' in name else 8
+        assert hashlib.sha256(unpack(real_mnist / name)[header:]).hexdigest() == sha256
 
 
 def test_what_is_missing_is_downloaded_once(server, tmp_path, monkeypatch, capfd):
@@ -145,8 +142,7 @@ def test_what_is_missing_is_downloaded_once(server, tmp_path, monkeypatch, capfd
 def test_mirrors_are_tried_in_order_and_each_reason_is_told(server, tmp_path, monkeypatch):
     reasons = {'missing': "<HTTPError 404: 'Not Found'>", 'cut': 'EOFError(',
                'bad_checksum': "BadGzipFile('CRC check failed", 'garbage': 'BadStatusLine(',
-               'other_labels': 'ValueError("it is not MNIST\'s")',
-               'large': 'ValueError("it starts with'}
+               'other_labels': 'ValueError("it is not MNIST\'s")'}
     mnist_is_at(monkeypatch, server, *reasons)
     with pytest.raises(OSError, match=f'^{TEST_LABELS} could not be downloaded:\n') as caught:
         input_data.maybe_download(TEST_LABELS, tmp_path)
@@ -213,7 +209,7 @@ def test_only_what_belongs_together_is_added(server, tmp_path, there, source, re
     else:
         read(tmp_path, f'{server.url}/{source}')
         assert server.asked == [(source, name) for name in missing]
-        assert holds(tmp_path, {**before, **{name: SETS[source][name] for name in missing}})
+        assert holds(tmp_path, {**before, **{name: SENT[source][name] for name in missing}})
 
 
 def test_each_file_is_compared_with_mnists_of_its_name(server, tmp_path):
@@ -249,7 +245,7 @@ def test_two_runs_in_one_folder(server, tmp_path, other):
         with contextlib.nullcontext() if other == 'mnist' else pytest.raises(
                 ValueError, match=f'{TRAIN_IMAGES}: another run has put'):
             first.result(30)
-    assert holds(tmp_path, SETS[other])
+    assert holds(tmp_path, SENT[other])
 
 
 def test_a_set_as_large_as_mnist_and_the_limit(server, tmp_path, monkeypatch):
