@@ -14,7 +14,7 @@ from statistics import median
 from subprocess import PIPE, Popen
 
 import numpy as np
-from helpers import DATA, ROOT, TEST_IMAGES, TRAIN_IMAGES, TRAIN_LABELS, python, read_idx
+from helpers import DATA, ROOT, TEST_IMAGES, TRAIN_IMAGES, TRAIN_LABELS, python, unpack
 
 sys.path.append(str(ROOT))
 import input_data
@@ -122,7 +122,8 @@ def run(notes, program, *arguments):
 def gunzip(folder):
     """Do what no loader can do without: gunzip the images and multiply them once."""
     for name in TRAIN_IMAGES, TEST_IMAGES:
-        np.multiply(read_idx(f'{folder}/{name}'), np.float32(1 / 255), dtype=np.float32)
+        pixels = np.frombuffer(unpack(f'{folder}/{name}'), np.uint8, offset=16)
+        np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)
 
 
 def compare(title, rounds, functions, *others):
@@ -153,7 +154,7 @@ def main():
     if args.serve:
         serve(args.serve, folder)  # never returns
 
-    steps = (len(read_idx(f'{folder}/{TRAIN_LABELS}')) - 5000) // BATCH
+    steps = (len(input_data.extract_labels(f'{folder}/{TRAIN_LABELS}')) - 5000) // BATCH
     command = sys.executable, __file__, '--data_dir', folder, '--serve'
     workers = {row: Popen([*command, row], text=True, stdin=PIPE, stdout=PIPE) for row in ROWS}
     for worker in workers.values():

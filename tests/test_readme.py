@@ -7,7 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from helpers import NAMES, ROOT, copy_project, finish, python, tables
+from helpers import DATA, NAMES, ROOT, SAMPLE, copy_project, finish, python, tables, unpack
 
 import dae_mnist
 import input_data
@@ -129,6 +129,12 @@ def test_every_file_has_a_place_in_the_readmes():
     assert pictures == set(re.findall(r'\.github/(\w+\.png)', TUTORIAL + REPORT))
     tests = {path.name for path in (ROOT / 'tests').glob('test_*.py')}
     assert tests == set(re.findall(r'`(test_\w+\.py)`', REPORT))
+
+
+def test_the_sample_is_what_its_program_draws(empty_folder):
+    run = finish(python(DATA / 'draw_sample.py', empty_folder / 'new'))
+    assert (run.status, run.out, run.err) == (0, '', '')
+    assert all(unpack(f'new/{name}') == unpack(SAMPLE / name) for name in NAMES)
 
 
 def test_lines_of_the_script_are_quoted_letter_for_letter():

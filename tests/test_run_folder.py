@@ -1,12 +1,15 @@
-"""What a run leaves in its folder: the weights and two pictures, also where it is stopped."""
+"""What a run leaves: the weights and two pictures, also where it is stopped or killed."""
 
 import os
+import re
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from helpers import TEST_IMAGES, learned, random_set, write_set
+from helpers import ROOT, TEST_IMAGES, finish, learned, python, random_set, write_set
 
 import dae_mnist
 
@@ -107,3 +110,22 @@ def test_a_stop_keeps_the_last_whole_epoch_and_tells_of_no_other(
         assert stop.value.code == 130 and str(kept) in err.splitlines()[-1]
         assert {'learned.npz', 'filters.png', 'reconstructions.png'} <= {*os.listdir('run')}
         np.testing.assert_equal(learned('run'), weights[kept - 1])
+
+
+@pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_signal_loses_at_most_the_epoch_that_it_came_in(number, status, small_set):
+    with python(ROOT / 'dae_mnist.py', '--data_dir', small_set, '--n_hidden', 9, '--seed', 3,
+                '--n_epochs', 10**6, '--log_dir', 'run') as process:
+        assert [process.stdout.readline().split()[0] for _ in range(2)] == ['0', '1']
+        time.sleep(0.5)  # for many epochs, whose lines would be lost if they were not flushed
+        process.send_signal(number)
+        run = finish(process)
+    printed = 2 + run.out.count('\n')
+    epochs = dae_mnist.train_epochs(*dae_mnist.load_images(small_set), n_hidden=9, seed=3,
+                                    n_epochs=printed + 1)
+    kept = learned('run')['W']  # of one epoch more, if the signal came before it was printed
+    assert any(np.array_equal(weights['W'], kept) for i, _, weights in epochs if i + 1 >= printed)
+    assert run.status == status and 'Traceback' not in run.err
+    if number == signal.SIGINT:
+        assert int(re.search(r'\d+', run.err.splitlines()[-1])[0]) in (printed, printed + 1)
+        assert sorted(os.listdir('run')) == ['filters.png', 'learned.npz', 'reconstructions.png']
