@@ -46,13 +46,6 @@ def test_the_same_text_on_mnist(real_mnist, tmp_path):
     assert (run.status, run.out) == (0, expected.out) and 105_000 < float(run.out[2:]) < 118_000
 
 
-def test_what_is_yielded():
-    _, learned = train(n_epochs=3)
-    assert {name: array.shape for name, array in learned.items()} == SHAPES
-    assert all(type(array) is np.ndarray and array.dtype == 'f4' for array in learned.values())
-    np.testing.assert_array_equal(learned['W_prime'], learned['W'].T)
-
-
 def test_a_seed_repeats_a_training_and_none_does_not():
     costs = [train(seed=seed)[0] for seed in (0, 0, 1, None, None)]
     assert costs[0] == costs[1] and len(set(costs)) == 4

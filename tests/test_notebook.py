@@ -96,16 +96,3 @@ def test_the_stop_button(cell, way):
     assert_trained(cell, result, printed)
     told = int(re.search(r'\d+', result.stderr.splitlines()[-1])[0])
     assert told in (printed, printed + 1)
-
-
-def test_a_stop_leaves_the_last_epoch_and_ends_a_loop_over_rates(cell):
-    result = cell('''
-from dae_mnist import load_images, tf, train_epochs
-for rate in 0.01, 0.02:
-    for i, cost, learned in train_epochs(*load_images(), n_epochs=10**6, learning_rate=rate):
-        print(i, cost)
-''', stop=True)
-    assert result.error.startswith('KeyboardInterrupt')
-    last = len(result.stdout.splitlines()) - 1
-    assert cell("print(rate, i, learned['W'].shape, tf.executing_eagerly())").stdout == (
-        f'0.01 {last} (784, 500) True\n')

@@ -24,25 +24,24 @@ def main(empty_folder, small_set, monkeypatch, capsys):
     def main(*flags, data_dir=small_set):
         if data_dir is not None:
             flags = *flags, '--data_dir', data_dir
-        run = SimpleNamespace(status=0, learned=None)
+        status = learned = None
         try:
-            run.learned = dae_mnist.main([str(flag) for flag in flags])
+            learned = dae_mnist.main([str(flag) for flag in flags])
         except (SystemExit, OSError) as stop:  # of an OSError the last lines make the same
-            run.status = getattr(stop, 'code', f'dae_mnist.py: {stop}')
-        run.out, run.err = capsys.readouterr()
-        run.err = re.sub('Downloading .*\n', '', run.err)
-        if isinstance(run.status, str):  # Python prints it and ends with 1
-            run.status, run.err = 1, f'{run.err}{run.status}\n'
-        return run
+            status = getattr(stop, 'code', f'dae_mnist.py: {stop}')
+        out, err = capsys.readouterr()
+        err = re.sub('Downloading .*\n', '', err)
+        if isinstance(status, str):  # Python prints it and ends with 1
+            status, err = 1, f'{err}{status}\n'
+        return SimpleNamespace(status=status or 0, learned=learned, out=out, err=err)
     return main
 
 
 @pytest.fixture
 def no_mnist(tmp_path, monkeypatch):
-    """The folder where MNIST would be, empty; the test may add the sample."""
-    monkeypatch.setattr(input_data, '__file__', str(tmp_path / 'project' / 'input_data.py'))
-    (tmp_path / 'project' / 'MNIST_data').mkdir(parents=True)
-    return tmp_path / 'project' / 'MNIST_data'
+    """The folder where MNIST would be; the test may make it, with the sample."""
+    monkeypatch.setattr(input_data, '__file__', str(tmp_path / 'input_data.py'))
+    return tmp_path / 'MNIST_data'
 
 
 def assert_refused(run, *words, lines=1):
@@ -59,12 +58,11 @@ def test_flags_and_edited_constants_train_as_train_epochs_does(main, small_set, 
     for changed in [{}, *({name: 2 * value} for name, value in base.items())]:
         settings = {**base, **changed}
         epochs = list(dae_mnist.train_epochs(*dae_mnist.load_images(small_set), **settings))
-        flags = [f'--{name}={value}' for name, value in settings.items()]
-        runs = [main(*flags)]
+        by_flags = main(*[f'--{name}={value}' for name, value in settings.items()])
         for name in base.keys() - {'seed'}:
             monkeypatch.setattr(dae_mnist, name, settings[name])
-        runs.append(main(f'--seed={settings["seed"]}'))
-        for run, folder in zip(runs, sorted(Path('logs').iterdir())[-2:]):
+        by_constants = main(f'--seed={settings["seed"]}')
+        for run, folder in zip([by_flags, by_constants], sorted(Path('logs').iterdir())[-2:]):
             assert run.out == ''.join(f'{i} {cost!s}\n' for i, cost, _ in epochs)
             assert run.err == f'The results go to {folder}.\n'
             for weights in run.learned, learned(folder):
