@@ -128,19 +128,19 @@ def test_fake_data(folder, one_hot, label):
 
 
 @pytest.mark.parametrize('name, content, words', [
-    pytest.param(name, content, words, id=words) for name, content, words in [
-        (TRAIN_IMAGES, b'<!DOCTYPE html>', "b'<!DO', not with bytes 0, 0, 8, 3"),
-        (TEST_LABELS, gzip_idx(X), 'not with bytes 0, 0, 8, 1'),
-        (TRAIN_IMAGES, bytes([0, 0, 13, 3]) + idx(X)[4:], 'x00.x00.r.x03'),  # floats
-        (TRAIN_IMAGES, bytes([0, 1, 8, 3]) + idx(X)[4:], 'x00.x01.x08.x03'),
-        (TEST_LABELS, gzip_idx(Y)[:-1], 'Compressed file ended before'),
-        (TRAIN_IMAGES, gzip_idx(X)[:-8] + bytes(8), 'CRC check failed'),
-        (TRAIN_IMAGES, gzip_idx(X) + b'x', 'Not a gzipped file'),
-        (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), 'goes on after the 1,200 values'),
-        (TRAIN_IMAGES, gzip_idx(X, shape=(41, 6, 5)), 'needs 1,230 values, but it has 1,200'),
-        (TRAIN_IMAGES, idx(X) + b'x', 'goes on after the 1,200 values that'),
-        (TEST_LABELS, idx(TEST_Y)[:8], '12 values, but it has 0'),
-        (TEST_IMAGES, gzip_idx(X[:, :0]), 'needs 0 values')]])
+    (TRAIN_IMAGES, b'<!DOCTYPE html>', "b'<!DO', not with bytes 0, 0, 8, 3"),
+    (TEST_LABELS, gzip_idx(X), 'not with bytes 0, 0, 8, 1'),
+    (TRAIN_IMAGES, bytes([0, 0, 13, 3]) + idx(X)[4:], 'x00.x00.r.x03'),  # floats
+    (TRAIN_IMAGES, bytes([0, 1, 8, 3]) + idx(X)[4:], 'x00.x01.x08.x03'),
+    (TEST_LABELS, gzip_idx(Y)[:-1], 'Compressed file ended before'),
+    (TRAIN_IMAGES, gzip_idx(X)[:-8] + bytes(8), 'CRC check failed'),
+    (TRAIN_IMAGES, gzip_idx(X) + b'x', 'Not a gzipped file'),
+    (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), 'goes on after the 1,200 values'),
+    (TRAIN_IMAGES, gzip_idx(X, shape=(41, 6, 5)), 'needs 1,230 values, but it has 1,200'),
+    (TRAIN_IMAGES, idx(X) + b'x', 'goes on after the 1,200 values that'),
+    (TEST_LABELS, idx(TEST_Y)[:8], '12 values, but it has 0'),
+    (TEST_IMAGES, gzip_idx(X[:, :0]), 'needs 0 values')],
+    ids=lambda value: value if isinstance(value, str) else 'bytes')
 def test_damage_is_named(folder, name, content, words):
     (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=words) as caught:

@@ -5,6 +5,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -89,17 +90,13 @@ def test_a_folder_that_another_run_makes_meanwhile_is_not_written_to(small_set, 
     assert not os.listdir('run')
 
 
-def interrupt():
-    raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize('module, name, number, kept', [
     *((dae_mnist, 'binomial_mask', number, (number - 1) // 3) for number in range(1, 10)),
     (os, 'replace', 3, 2)])
 def test_a_stop_keeps_the_last_whole_epoch_and_tells_of_no_other(
         small_set, weights, module, name, number, kept, monkeypatch, capsys):
     """An epoch draws three masks, for two steps and for the test images; then it is kept."""
-    at_call(monkeypatch, module, name, number, interrupt)
+    at_call(monkeypatch, module, name, number, mock.Mock(side_effect=KeyboardInterrupt))
     with pytest.raises((SystemExit, KeyboardInterrupt)) as stop:  # never the end of all tests
         main(small_set)
     out, err = capsys.readouterr()
