@@ -162,8 +162,7 @@ def test_files_that_do_not_fit_are_both_named(folder, name, array, words):
 
 
 def test_gzip_of_several_members_and_the_limit(monkeypatch):
-    content = idx(X)
-    members = gzip.compress(content[:400]) + gzip.compress(content[400:])
+    members = gzip.compress(idx(X)[:400]) + gzip.compress(idx(X)[400:])
     assert np.array_equal(input_data.extract_images(io.BytesIO(members))[..., 0], X)
     monkeypatch.setattr(input_data, 'MAX_BYTES', 1199)
     for content in idx(X), gzip.compress(idx(X) + bytes(3 * 10**7)):
@@ -213,7 +212,6 @@ assert mnist.train.epochs_completed == 2
 
 images = input_data.read_data_sets('MNIST_data', dtype=tf.uint8).train.images
 assert images.dtype == np.uint8 and images.max() == 255
-print('done')
 '''
 
 
@@ -222,4 +220,4 @@ def test_a_script_written_for_tensorflow_1(tmp_path):
     shutil.copy(ROOT / 'input_data.py', tmp_path)
     shutil.copytree(SAMPLE, tmp_path / 'MNIST_data')
     run = finish(python('script.py', cwd=tmp_path))
-    assert (run.status, run.out) == (0, 'done\n'), run.err
+    assert run.status == 0, run.err

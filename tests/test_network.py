@@ -16,7 +16,6 @@ from dae_mnist import restore, train_epochs
 PIXELS = np.random.RandomState(0).random_sample((340, 784)).astype(np.float32)
 TRAIN, TEST = PIXELS[:300], PIXELS[300:] / 2  # of 300 images a batch leaves some over
 BYTES = np.full([300, 28, 28], 255, np.uint8)
-SHAPES = {'W': (784, 9), 'b': (9,), 'W_prime': (9, 784), 'b_prime': (784,)}
 
 
 def train(trX=TRAIN, teX=TEST, **settings):
@@ -94,7 +93,8 @@ def test_lists_bits_and_other_widths_are_trained_on():
 
 def test_restore_is_the_formula_and_takes_rows_of_floats_only():
     rng = np.random.RandomState(0)
-    learned = {name: np.float32(rng.uniform(-1, 1, shape)) for name, shape in SHAPES.items()}
+    shapes = {'W': (784, 9), 'b': (9,), 'W_prime': (9, 784), 'b_prime': (784,)}
+    learned = {name: np.float32(rng.uniform(-1, 1, shape)) for name, shape in shapes.items()}
     X = rng.normal(0.5, 1, (7, 784))  # as after Gaussian noise
     Y = 1 / (1 + np.exp(-(X @ learned['W'] + learned['b'])))
     expected = 1 / (1 + np.exp(-(Y @ learned['W_prime'] + learned['b_prime'])))

@@ -16,8 +16,7 @@ ONES = np.ones([1000, 784], np.float32)
 
 def test_each_damage_damages_as_much_as_it_says():
     for share in 0.3, 0.5:
-        lost = experiments.lose(share)(ONES) == 0
-        assert abs(lost.mean() - share) < 0.002
+        assert abs(np.mean(experiments.lose(share)(ONES) == 0) - share) < 0.002
     assert abs(experiments.gaussian(0.3)(ONES).std() - 0.3) < 0.002
     for size, colour in (8, 0), (4, 1):
         images = experiments.square(size, colour)(0.5 * ONES).reshape(-1, 28, 28)
@@ -63,7 +62,6 @@ def test_costs_and_cells():
     Z = np.array([[0.5, 0.5], [0.5, 0.25]])
     expected = (3 * np.log(2) + np.log(4)) / 2
     assert experiments.cross_entropy(X, Z) == pytest.approx(expected, rel=1e-5)
-    assert experiments.text([1, 2, 6]) == '3.00 (1.00 to 6.00)'
     assert experiments.text([1, 2, 6], 1) == '3.0 (1.0 to 6.0)'
 
 
