@@ -33,8 +33,8 @@ def test_the_sets_are_cut_as_in_the_original(folder, size):
     for found, (xs, ys) in zip(sets, expected, strict=True):
         assert found.num_examples == len(xs) and found.epochs_completed == 0
         assert found.images.dtype == found.labels.dtype == np.uint8
-        assert found.images.tolist() == xs.reshape(len(xs), 30).tolist()
-        assert found.labels.tolist() == ys.tolist()
+        assert np.array_equal(found.images, xs.reshape(len(xs), 30))
+        assert np.array_equal(found.labels, ys)
 
 
 def test_images_are_scaled_by_default(folder):
