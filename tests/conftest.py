@@ -6,8 +6,7 @@ import signal
 import pytest
 from helpers import DATA, NAMES, random_set, write_set
 
-# With it, a script that does not flush looks as if it did.
-os.environ.pop('PYTHONUNBUFFERED', None)
+os.environ.pop('PYTHONUNBUFFERED', None)  # with it a script that does not flush seems to
 # Nothing may ask the internet: port 9 of this machine refuses. A GPU would change the digits.
 os.environ.update(http_proxy='http://127.0.0.1:9', https_proxy='http://127.0.0.1:9', no_proxy='',
                   CUDA_VISIBLE_DEVICES='-1')

@@ -134,6 +134,8 @@ def test_fake_data(folder, one_hot, label):
     (TRAIN_IMAGES, bytes([0, 1, 8, 3]) + idx(X)[4:], 'x00.x01.x08.x03'),
     (TEST_LABELS, gzip_idx(Y)[:-1], 'Compressed file ended before'),
     (TRAIN_IMAGES, gzip_idx(X)[:-8] + bytes(8), 'CRC check failed'),
+    (TRAIN_IMAGES, gzip_idx(X)[:10] + b'\xff' * 99, 'Error -3 while decompressing'),
+    (TRAIN_IMAGES, gzip.compress(idx(X) + bytes(10**6))[:-8] + bytes(8), 'goes on after the 1,200'),
     (TRAIN_IMAGES, gzip_idx(X) + b'x', 'Not a gzipped file'),
     (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), 'goes on after the 1,200 values'),
     (TRAIN_IMAGES, gzip_idx(X, shape=(41, 6, 5)), 'needs 1,230 values, but it has 1,200'),

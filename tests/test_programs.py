@@ -23,8 +23,7 @@ def test_each_damage_damages_as_much_as_it_says():
         changed = images != 0.5
         assert (changed.sum(axis=(1, 2)) == size ** 2).all() and (images[changed] == colour).all()
         assert changed[:, 4:24, 4:24].sum() == changed.sum()
-    line = np.zeros([1, 28, 28], np.float32)
-    line[:, :, 14] = 1
+    line = np.eye(28)[[14] * 28]  # upright
     slanted = experiments.slant(line.reshape(1, 784)).reshape(28, 28)
     assert [row.argmax() for row in slanted[[0, 13, 14, 27]]] == [19, 14, 14, 9]
     specks = experiments.specks(0.5 * ONES)

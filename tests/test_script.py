@@ -112,6 +112,8 @@ def test_a_folder_of_results_is_new_and_a_tilde_is_the_home(main, small_set, tmp
     shutil.copytree(small_set, tmp_path / 'digits')
     assert main('--log_dir', '~/run', data_dir='~/digits').status == 0
     assert_refused(main('--log_dir', '~/run', data_dir='misspelt'), tmp_path / 'run', '--log_dir')
+    monkeypatch.setattr(Path, 'exists', lambda path: False)  # when another run has just made it
+    assert 'File exists' in main('--log_dir', '~/run').err
 
 
 def test_a_mistake_in_an_edited_model_keeps_its_traceback(main, monkeypatch):
