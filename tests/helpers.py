@@ -98,8 +98,7 @@ def tables(text):
 
 def learned(folder):
     """Return {name: array} of a run's learned.npz, read without pickles."""
-    with np.load(Path(folder) / 'learned.npz', allow_pickle=False) as file:
-        return dict(file)
+    return dict(np.load(Path(folder) / 'learned.npz', allow_pickle=False))
 
 
 def read_edits(path=ROOT / 'README.md'):

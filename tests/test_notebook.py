@@ -94,5 +94,4 @@ def test_the_stop_button(cell, way):
     result = cell(pasted(n_epochs=10**6) if way == 'pasted' else run, stop=True)
     printed = len(result.stdout.splitlines())
     assert_trained(cell, result, printed)
-    told = int(re.search(r'\d+', result.stderr.splitlines()[-1])[0])
-    assert told in (printed, printed + 1)
+    assert int(re.search(r'\d+', result.stderr.splitlines()[-1])[0]) in (printed, printed + 1)

@@ -133,8 +133,7 @@ def test_the_table_of_flags(capsys):
     (rows,) = [rows for corner, rows in tables(TUTORIAL) if corner == 'flag']
     with pytest.raises(SystemExit):
         dae_mnist.parse_flags(['--help'])
-    out = capsys.readouterr().out
-    defaults = dae_mnist.parse_flags([])
+    out, defaults = capsys.readouterr().out, dae_mnist.parse_flags([])
     assert list(rows) == [f'`--{name}`' for name in defaults]
     for name, value in defaults.items():
         assert f'--{name} {name.upper()}' in out
@@ -159,6 +158,7 @@ def test_numbers_that_follow_from_the_report():
     costs = {row: float(cells['30% destroyed'].split(' ')[0])
              for row, cells in REPORTED['restored by'].items()}
     last, damaged = float(run['99']), costs['damage left as it is']
+    assert REPORTED['epoch']['MNIST']['99'] == f'{last / 10000:.2f}'
     undone = {row: round(100 * (damaged - cost) / damaged) for row, cost in costs.items()}
     for sentence in (f'{last:,.0f} is {last / 10000:.1f} per image',
                      f'undoes {undone["a network, 30 % noise"]} % of the damage',

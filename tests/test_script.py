@@ -53,7 +53,6 @@ def assert_refused(run, *words, lines=1):
 def test_flags_and_edited_constants_train_as_train_epochs_does(main, small_set, monkeypatch):
     base = {'n_epochs': 1, 'batch_size': 128, 'learning_rate': 0.01, 'corruption_level': 0.4,
             'n_hidden': 7, 'seed': 5}
-    seen = set()
     for changed in [{}, *({name: 2 * value} for name, value in base.items())]:
         settings = {**base, **changed}
         epochs = list(dae_mnist.train_epochs(*dae_mnist.load_images(small_set), **settings))
@@ -66,8 +65,6 @@ def test_flags_and_edited_constants_train_as_train_epochs_does(main, small_set, 
             assert run.err == f'The results go to {folder}.\n'
             for weights in run.learned, learned(folder):
                 np.testing.assert_equal(weights, epochs[-1][2])
-        seen.add(run.out)
-    assert len(seen) == 7
 
 
 @pytest.mark.parametrize('flag, good, bad', [
