@@ -44,8 +44,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     """Return Datasets(train, validation, test) of MNIST, or of another set under its file names.
 
     Example: images, labels = read_data_sets('MNIST_data').train.next_batch(100)
-    train_dir: the folder of four files. Those that are there are used as they are. The missing
-        ones are downloaded, unless that would mix MNIST's images with others.
+    train_dir: the folder of four files. Missing ones are downloaded, if that mixes no two sets.
     fake_data: if true, nothing is read; `next_batch` gives lists: pixels of 1 and labels of 0.
     one_hot: if true, labels are float64 [N, 10], one 1 in each row; else uint8 [N], read-only.
     dtype: np.float32 for pixels in [0, 1], np.uint8 for [0, 255], read-only; or TensorFlow's.
@@ -67,8 +66,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     if images.shape[1:] != test_images.shape[1:]:
         raise ValueError(f'{paths[0]} and {paths[2]} have images of different sizes. Replace one.')
     if validation_size > len(images):
-        raise ValueError(f'{paths[0]} has {len(images):,} images, but {validation_size} are set '
-                         'apart for validation (validation_size).')
+        raise ValueError(f'{paths[0]} has fewer images than validation_size, {validation_size}.')
     train = DataSet(images[validation_size:], labels[validation_size:], **options)
     validation = DataSet(images[:validation_size], labels[:validation_size], **options)
     return Datasets(train, validation, DataSet(test_images, test_labels, **options))
@@ -97,7 +95,7 @@ class DataSet:
         self._order = np.arange(self.num_examples)
 
     def next_batch(self, batch_size, fake_data=False, shuffle=True):
-        """Return the next batch_size images and labels, copied: from 1 to num_examples of them."""
+        """Return the next batch_size images and labels, copied; shuffle=False keeps the order."""
         if fake_data or self._fake_data:
             return [[1] * 784 for _ in range(batch_size)], [self._fake_label] * batch_size
         if not 1 <= batch_size <= self.num_examples:
@@ -109,7 +107,7 @@ class DataSet:
         if self._index_in_epoch > self.num_examples:  # the batch goes on in the next epoch
             self.epochs_completed += 1
             self._index_in_epoch -= self.num_examples
-            if shuffle:  # else the next epoch has the order of this one, shuffled or not
+            if shuffle:
                 self._order = self._random.permutation(self._order)
             chosen = np.concatenate([chosen, self._order[:self._index_in_epoch]])
         return self.images[chosen], self.labels[chosen]
@@ -130,14 +128,13 @@ def dense_to_one_hot(labels_dense, num_classes=10, source='labels_dense'):
     """Return float64 [N, num_classes]: row i is 1 in column labels_dense[i] and 0 elsewhere."""
     labels = np.ravel(labels_dense)
     if np.any(labels < 0) or np.any(labels >= num_classes):
-        raise ValueError(f'{source} has labels from {labels.min()} to {labels.max()}, but they '
-                         f'must be from 0 to {num_classes - 1}. Leave one_hot off, or call '
-                         'extract_labels with another num_classes.')
+        raise ValueError(f'{source} has labels from {labels.min()} to {labels.max()}, not from 0 '
+                         f'to {num_classes - 1}. Leave one_hot off, or choose num_classes.')
     return np.eye(num_classes)[labels]
 
 
 def maybe_download(filename, work_directory, source_url=None):
-    """Return the path of an IDX file; if missing, download it. source_url: its, or its folder's."""
+    """Return the path of an IDX file; if missing, it is downloaded from source_url, its address."""
     source_url = (source_url or DEFAULT_SOURCE_URL).removesuffix(filename)
     return str(_complete(work_directory, [filename], source_url)[0])
 
@@ -172,10 +169,8 @@ def _parse(content, dimensions):
     if not 0 < needed <= MAX_BYTES:
         raise ValueError(f'its header needs {needed:,} values, not from 1 to {MAX_BYTES:,}')
     values = file.read(needed + 1)  # one more: gzip compares its check sum at the end
-    if len(values) < needed:
-        raise ValueError(f'its header needs {needed:,} values, but it has {len(values):,}')
-    if len(values) > needed:
-        raise ValueError(f'it goes on after the {needed:,} values that its header needs')
+    if len(values) != needed:
+        raise ValueError(f'its header needs {needed:,} values, and {len(values):,} were read')
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
@@ -215,9 +210,9 @@ def _rule(folder, missing, from_mnist):
     if from_mnist and others:
         raise ValueError(f"{missing} is missing. MNIST's was not downloaded, as {others[0]} is not "
                          "MNIST's. Put the set's own there, or name another folder.")
-    images = [name for name in there if 'images' in name]
-    only_mnist = from_mnist or any(name not in others for name in images)
-    other_images = any(name in others for name in images)
+    images_are_mnist = [name not in others for name in there if 'images' in name]
+    only_mnist = from_mnist or any(images_are_mnist)
+    other_images = not all(images_are_mnist)
     return only_mnist, other_images
 
 
@@ -238,8 +233,7 @@ def _download(path, addresses, only_mnist, other_images):
             return content
         except (OSError, EOFError, http.client.HTTPException, ValueError, zlib.error) as error:
             reasons += f'  {url}: {error!r}\n'  # !r, as a server may send control characters
-    raise OSError(f'{path.name} could not be downloaded:\n{reasons}Save it as {path} by hand, '
-                  'or name another folder.')
+    raise OSError(f'{path.name} could not be downloaded:\n{reasons}Save it by hand as {path}.')
 
 
 def _fetch(url):
@@ -267,8 +261,6 @@ def _store(folder, files):
                 if not path.exists():
                     Path(new, path.name).replace(path)
                 elif path.read_bytes() != content:
-                    raise ValueError(f'{path}: another run has put another file there. Name '
-                                     'another folder.')
+                    raise ValueError(f'Another run has put another {path}. Use another folder.')
     except OSError as error:
-        raise OSError(f'Nothing can be written into {folder}: {error.strerror}. Name another '
-                      'folder.') from error
+        raise OSError(f'{folder} cannot be written: {error.strerror}. Use another.') from error

@@ -233,7 +233,7 @@ def test_two_runs_in_one_folder(server, tmp_path, other):
         read(tmp_path, f'{server.url}/{other}')
         server.released.set()
         error = first.exception(30)
-    assert {'mnist': 'None', 'fashion': 'another run has put'}[other] in str(error)
+    assert {'mnist': 'None', 'fashion': 'Another run has put another'}[other] in str(error)
     assert holds(tmp_path, SENT[other])
 
 
@@ -248,7 +248,7 @@ def test_the_limits(server, tmp_path, monkeypatch):
 @pytest.mark.parametrize('folder', ['file', 'file/below', '/proc/no/such', '/proc'])
 def test_a_folder_that_cannot_be_is_told_before_the_download(server, tmp_path, folder):
     (tmp_path / 'file').write_bytes(b'mine')
-    with pytest.raises(OSError, match=f'into {tmp_path / folder}: ') as caught:
+    with pytest.raises(OSError, match=f'{tmp_path / folder} cannot be written: ') as caught:
         read(tmp_path / folder)
     assert 'download-' not in str(caught.value) and server.asked == []
 
@@ -257,7 +257,7 @@ def test_a_disk_that_is_full_after_two_files_is_told_as_itself(server, tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (90000, limits[1]))  # between the images' sizes
     try:
-        with pytest.raises(OSError, match=f'{tmp_path}: File too large'):
+        with pytest.raises(OSError, match=f'{tmp_path} cannot be written: File too large'):
             read(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
