@@ -95,12 +95,12 @@ class DataSet:
         self._order = np.arange(self.num_examples)
 
     def next_batch(self, batch_size, fake_data=False, shuffle=True):
-        """Return the next batch_size images and labels, copied; shuffle=False keeps the order."""
+        """Return the next batch_size images and labels, copied; shuffle=False repeats an order."""
         if fake_data or self._fake_data:
             return [[1] * 784 for _ in range(batch_size)], [self._fake_label] * batch_size
         if not 1 <= batch_size <= self.num_examples:
             raise ValueError(f'batch_size {batch_size} is not from 1 to {self.num_examples}.')
-        if shuffle and self._index_in_epoch == 0:  # only at the start: an epoch ends above 0
+        if shuffle and self._index_in_epoch == 0:  # the first batch: later ones start above 0
             self._order = self._random.permutation(self._order)
         chosen = self._order[self._index_in_epoch:self._index_in_epoch + batch_size]
         self._index_in_epoch += batch_size
@@ -168,7 +168,7 @@ def _parse(content, dimensions):
     needed = math.prod(shape)
     if not 0 < needed <= MAX_BYTES:
         raise ValueError(f'its header needs {needed:,} values, not from 1 to {MAX_BYTES:,}')
-    values = file.read(needed + 1)  # one more: gzip compares its check sum at the end
+    values = file.read(needed + 1)  # past the end, where gzip compares its check sum
     if len(values) != needed:
         raise ValueError(f'its header needs {needed:,} values, and {len(values):,} were read')
     return np.frombuffer(values, np.uint8).reshape(shape)
@@ -190,9 +190,9 @@ def _complete(folder, names, source_url):
             source_url += '/'
         from_mnist = source_url.replace('http:', 'https:', 1) in MNIST_URLS
         addresses = [source_url, *MIRRORS] if from_mnist else [source_url]
-        rule = _rule(folder, missing[0], from_mnist)
+        only_mnist, other_images = _rule(folder, missing[0], from_mnist)
         _store(folder, [])  # fails now, not after a download, if nothing can be written
-        files = [(path, _download(path, addresses, *rule)) for path in missing]
+        files = [(path, _download(path, addresses, only_mnist, other_images)) for path in missing]
         _store(folder, files)
     return [_find(folder, name) for name in names]
 
@@ -200,19 +200,21 @@ def _complete(folder, names, source_url):
 def _rule(folder, missing, from_mnist):
     """Return only_mnist and other_images, which decide what may be added to a folder.
 
-    From MNIST's own addresses come only MNIST's files, and only if all that is there is MNIST's.
-    From another come only MNIST's files to an image file of MNIST's, and no image file of MNIST's
-    to other images. Labels that are there do not count then: sets made from MNIST share them.
+    From MNIST's own addresses: only MNIST's files; ValueError if a file that is there is not.
+    From another address:
+    - where an image file of MNIST's is there: only MNIST's files;
+    - where other images are there: all except MNIST's images;
+    - where no images are there: all. Labels do not count, since sets made from MNIST share them.
     """
     there = [name for name in SHA256 if _find(folder, name)]
     arrays = {name: _read(_find(folder, name), 3 if 'images' in name else 1) for name in there}
-    others = [name for name in there if hashlib.sha256(arrays[name]).hexdigest() != SHA256[name]]
+    mnist = [name for name in there if hashlib.sha256(arrays[name]).hexdigest() == SHA256[name]]
+    others = [name for name in there if name not in mnist]
     if from_mnist and others:
         raise ValueError(f"{missing} is missing. MNIST's was not downloaded, as {others[0]} is not "
                          "MNIST's. Put the set's own there, or name another folder.")
-    images_are_mnist = [name not in others for name in there if 'images' in name]
-    only_mnist = from_mnist or any(images_are_mnist)
-    other_images = not all(images_are_mnist)
+    only_mnist = from_mnist or any('images' in name for name in mnist)
+    other_images = any('images' in name for name in others)
     return only_mnist, other_images
 
 
@@ -256,11 +258,11 @@ def _store(folder, files):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='download-', dir=folder) as new:  # stays if killed
             for path, content in files:
+                if path.exists() and path.read_bytes() != content:
+                    raise ValueError(f'Another run has put another {path}. Use another folder.')
                 Path(new, path.name).write_bytes(content)
-            for path, content in files:
+            for path, _ in files:
                 if not path.exists():
                     Path(new, path.name).replace(path)
-                elif path.read_bytes() != content:
-                    raise ValueError(f'Another run has put another {path}. Use another folder.')
     except OSError as error:
         raise OSError(f'{folder} cannot be written: {error.strerror}. Use another.') from error
