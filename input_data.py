@@ -57,7 +57,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     if validation_size < 0:
         raise ValueError(f'validation_size is {validation_size}: it must be 0 or more.')
     options = dict(one_hot=one_hot, dtype=dtype, reshape=reshape, seed=seed)
-    fake = DataSet([], [], fake_data=True, **options)  # made first, as it checks dtype and seed
+    fake = DataSet([], [], fake_data=True, **options)  # now, since it checks dtype and seed
     if fake_data:
         return Datasets(fake, fake, fake)
     paths = _complete(train_dir, SHA256, source_url or DEFAULT_SOURCE_URL)
@@ -100,7 +100,7 @@ class DataSet:
             return [[1] * 784 for _ in range(batch_size)], [self._fake_label] * batch_size
         if not 1 <= batch_size <= self.num_examples:
             raise ValueError(f'batch_size {batch_size} is not from 1 to {self.num_examples}.')
-        if shuffle and self._index_in_epoch == 0:  # the first batch: later ones start above 0
+        if shuffle and self._index_in_epoch == 0:  # only the first: an epoch ends at num_examples
             self._order = self._random.permutation(self._order)
         chosen = self._order[self._index_in_epoch:self._index_in_epoch + batch_size]
         self._index_in_epoch += batch_size
@@ -129,12 +129,13 @@ def dense_to_one_hot(labels_dense, num_classes=10, source='labels_dense'):
     labels = np.ravel(labels_dense)
     if np.any(labels < 0) or np.any(labels >= num_classes):
         raise ValueError(f'{source} has labels from {labels.min()} to {labels.max()}, not from 0 '
-                         f'to {num_classes - 1}. Leave one_hot off, or choose num_classes.')
+                         f'to {num_classes - 1}. Leave one_hot off, or call extract_labels with '
+                         'another num_classes.')
     return np.eye(num_classes)[labels]
 
 
 def maybe_download(filename, work_directory, source_url=None):
-    """Return the path of an IDX file; if missing, it is downloaded from source_url, its address."""
+    """Return the path of an IDX file, downloaded if missing. source_url: its, or its folder's."""
     source_url = (source_url or DEFAULT_SOURCE_URL).removesuffix(filename)
     return str(_complete(work_directory, [filename], source_url)[0])
 
@@ -168,7 +169,7 @@ def _parse(content, dimensions):
     needed = math.prod(shape)
     if not 0 < needed <= MAX_BYTES:
         raise ValueError(f'its header needs {needed:,} values, not from 1 to {MAX_BYTES:,}')
-    values = file.read(needed + 1)  # past the end, where gzip compares its check sum
+    values = file.read(needed + 1)  # one more: finds a surplus, and the check sum
     if len(values) != needed:
         raise ValueError(f'its header needs {needed:,} values, and {len(values):,} were read')
     return np.frombuffer(values, np.uint8).reshape(shape)
@@ -190,15 +191,16 @@ def _complete(folder, names, source_url):
             source_url += '/'
         from_mnist = source_url.replace('http:', 'https:', 1) in MNIST_URLS
         addresses = [source_url, *MIRRORS] if from_mnist else [source_url]
-        only_mnist, other_images = _rule(folder, missing[0], from_mnist)
+        only_mnist, no_mnist_images = _rule(folder, missing[0], from_mnist)
         _store(folder, [])  # fails now, not after a download, if nothing can be written
-        files = [(path, _download(path, addresses, only_mnist, other_images)) for path in missing]
+        files = [(path, _download(path, addresses, only_mnist, no_mnist_images))
+                 for path in missing]
         _store(folder, files)
     return [_find(folder, name) for name in names]
 
 
 def _rule(folder, missing, from_mnist):
-    """Return only_mnist and other_images, which decide what may be added to a folder.
+    """Return two limits on what may be added to a folder: only_mnist and no_mnist_images.
 
     From MNIST's own addresses: only MNIST's files; ValueError if a file that is there is not.
     From another address:
@@ -207,18 +209,18 @@ def _rule(folder, missing, from_mnist):
     - where no images are there: all. Labels do not count, since sets made from MNIST share them.
     """
     there = [name for name in SHA256 if _find(folder, name)]
-    arrays = {name: _read(_find(folder, name), 3 if 'images' in name else 1) for name in there}
+    arrays = {name: _read(_find(folder, name), 3 if 'idx3' in name else 1) for name in there}
     mnist = [name for name in there if hashlib.sha256(arrays[name]).hexdigest() == SHA256[name]]
     others = [name for name in there if name not in mnist]
     if from_mnist and others:
         raise ValueError(f"{missing} is missing. MNIST's was not downloaded, as {others[0]} is not "
                          "MNIST's. Put the set's own there, or name another folder.")
     only_mnist = from_mnist or any('images' in name for name in mnist)
-    other_images = any('images' in name for name in others)
-    return only_mnist, other_images
+    no_mnist_images = any('images' in name for name in others)
+    return only_mnist, no_mnist_images
 
 
-def _download(path, addresses, only_mnist, other_images):
+def _download(path, addresses, only_mnist, no_mnist_images):
     """Return the bytes for a path from the first address that sends a good file; else OSError."""
     reasons = ''
     for address in dict.fromkeys(addresses):  # each once
@@ -226,11 +228,11 @@ def _download(path, addresses, only_mnist, other_images):
         print(f'Downloading {url}', file=sys.stderr)
         try:
             content = _fetch(url)
-            array = _parse(content, 3 if 'images' in path.name else 1)
+            array = _parse(content, 3 if 'idx3' in path.name else 1)
             is_mnist = hashlib.sha256(array).hexdigest() == SHA256.get(path.name)
             if only_mnist and not is_mnist:
                 raise ValueError("it is not MNIST's")
-            if other_images and is_mnist and array.ndim == 3:
+            if no_mnist_images and is_mnist and array.ndim == 3:
                 raise ValueError("it is MNIST's, and the folder has images of another set")
             return content
         except (OSError, EOFError, http.client.HTTPException, ValueError, zlib.error) as error:
