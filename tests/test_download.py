@@ -173,11 +173,11 @@ def test_a_known_address_is_asked_before_mirrors(server, tmp_path, monkeypatch, 
 @pytest.mark.parametrize('names', [
     names for k in (1, 2, 3) for names in itertools.combinations(NAMES, k)], ids='+'.join)
 @pytest.mark.parametrize('there, source, refused', [
-    ('mnist', 'mnist', 'never'),
-    ('mnist', 'private', 'never'),
+    ('mnist', 'mnist', 'never'), ('mnist', 'private', 'never'),
     ('mnist', 'fashion', 'if an image is there'),
     ('mnist', 'distorted', 'if images would mix'),  # the labels are the same
     ('distorted', 'private', 'if images would mix'),
+    ('fashion', 'private', 'if images would mix'),
     ('distorted', 'distorted', 'never'),
     ('fashion', 'mnist', 'always')])
 def test_only_what_belongs_together_is_added(server, tmp_path, there, source, refused, names):
