@@ -55,7 +55,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     Raises OSError (network, disk), TypeError (dtype), ValueError (other arguments, files).
     """
     if validation_size < 0:
-        raise ValueError(f'validation_size is {validation_size}: it must be 0 or more.')
+        raise ValueError(f'validation_size {validation_size} must be from 0 to all training images.')
     options = dict(one_hot=one_hot, dtype=dtype, reshape=reshape, seed=seed)
     fake = DataSet([], [], fake_data=True, **options)  # now, since it checks dtype and seed
     if fake_data:
@@ -145,7 +145,7 @@ def _read_pair(images_path, labels_path, one_hot):
     images, labels = extract_images(images_path), extract_labels(labels_path, one_hot)
     if len(images) != len(labels):
         raise ValueError(f'{images_path} has {len(images):,} images, {labels_path} has '
-                         f'{len(labels):,} labels: they are of different sets. Replace one.')
+                         f'{len(labels):,} labels: one of them is of another set or cut.')
     return images, labels
 
 

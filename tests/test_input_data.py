@@ -47,7 +47,7 @@ def test_images_are_scaled_by_default(folder):
 
 @pytest.mark.parametrize('options, error, words', [
     ({'dtype': np.float64}, TypeError, 'float64: it must be float32 or uint8'),
-    ({'validation_size': -1}, ValueError, 'validation_size is -1: it must be 0 or more'),
+    ({'validation_size': -1}, ValueError, 'validation_size -1 must be from 0 to'),
     ({'seed': -1}, ValueError, 'Seed must be')])
 def test_a_wrong_argument_is_told_before_a_download(tmp_path, options, error, words):
     with pytest.raises(error, match=words):
