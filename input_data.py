@@ -55,7 +55,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     Raises OSError (network, disk), TypeError (dtype), ValueError (other arguments, files).
     """
     if validation_size < 0:
-        raise ValueError(f'validation_size {validation_size} must be from 0 to all training images.')
+        raise ValueError(f'validation_size {validation_size} must be from 0 to all the images.')
     options = dict(one_hot=one_hot, dtype=dtype, reshape=reshape, seed=seed)
     fake = DataSet([], [], fake_data=True, **options)  # now, since it checks dtype and seed
     if fake_data:
