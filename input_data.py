@@ -128,9 +128,8 @@ def dense_to_one_hot(labels_dense, num_classes=10, source='labels_dense'):
     """Return float64 [N, num_classes]: row i is 1 in column labels_dense[i] and 0 elsewhere."""
     labels = np.ravel(labels_dense)
     if np.any(labels < 0) or np.any(labels >= num_classes):
-        raise ValueError(f'{source} has labels from {labels.min()} to {labels.max()}, not from 0 '
-                         f'to {num_classes - 1}. Leave one_hot off, or call extract_labels with '
-                         'another num_classes.')
+        raise ValueError(f'{source} has labels from {labels.min()} to {labels.max()}, not below '
+                         f'{num_classes}. Leave one_hot off, or give extract_labels num_classes.')
     return np.eye(num_classes)[labels]
 
 
@@ -187,15 +186,15 @@ def _complete(folder, names, source_url):
     folder = Path(folder).expanduser().absolute()
     missing = [folder / name for name in names if not _find(folder, name)]
     if missing:
-        if '?' not in source_url and not source_url.endswith('/'):
-            source_url += '/'
+        source_url = source_url.rstrip('/') + '/'
         from_mnist = source_url.replace('http:', 'https:', 1) in MNIST_URLS
         addresses = [source_url, *MIRRORS] if from_mnist else [source_url]
-        only_mnist, no_mnist_images = _rule(folder, missing[0], from_mnist)
-        _store(folder, [])  # fails now, not after a download, if nothing can be written
-        files = [(path, _download(path, addresses, only_mnist, no_mnist_images))
-                 for path in missing]
-        _store(folder, files)
+        limits = _rule(folder, missing[0], from_mnist)
+        with _temporary_folder(folder) as new:
+            for path in missing:
+                Path(new, path.name).write_bytes(_download(path, addresses, *limits))
+            for path in missing:
+                _move(Path(new, path.name), path)
     return [_find(folder, name) for name in names]
 
 
@@ -254,17 +253,18 @@ def _fetch(url):
     return bytes(content)
 
 
-def _store(folder, files):
-    """Write [(path, bytes)] into a folder, new or not, all or none; an OSError names the folder."""
+def _temporary_folder(folder):
+    """Make a folder if it is new, and in it one that is removed after use, or stays if killed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix='download-', dir=folder) as new:  # stays if killed
-            for path, content in files:
-                if path.exists() and path.read_bytes() != content:
-                    raise ValueError(f'Another run has put another {path}. Use another folder.')
-                Path(new, path.name).write_bytes(content)
-            for path, _ in files:
-                if not path.exists():
-                    Path(new, path.name).replace(path)
+        return tempfile.TemporaryDirectory(prefix='download-', dir=folder)
     except OSError as error:
         raise OSError(f'{folder} cannot be written: {error.strerror}. Use another.') from error
+
+
+def _move(file, path):
+    """Move a file to a path, unless another run has put it there; ValueError if that differs."""
+    if not path.exists():
+        file.replace(path)
+    elif path.read_bytes() != file.read_bytes():
+        raise ValueError(f'Another run has put another {path}. Use another folder.')
