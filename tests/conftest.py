@@ -16,9 +16,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests
 @pytest.fixture(scope='session')
 def real_mnist():
     """The folder of the real MNIST. Without it the test skips, or fails with REQUIRE_MNIST=1."""
-    if not all((DATA / name).is_file() for name in NAMES):
+    missing = [name for name in NAMES if not (DATA / name).is_file()]
+    if missing:
         stop = pytest.fail if os.environ.get('REQUIRE_MNIST') == '1' else pytest.skip
-        stop(f'{DATA} lacks files of MNIST')
+        stop(f'{DATA} lacks {", ".join(missing)}')
     return DATA
 
 
