@@ -128,8 +128,8 @@ def dense_to_one_hot(labels_dense, num_classes=10, source='labels_dense'):
     """Return float64 [N, num_classes]: row i is 1 in column labels_dense[i] and 0 elsewhere."""
     labels = np.ravel(labels_dense)
     if np.any(labels < 0) or np.any(labels >= num_classes):
-        raise ValueError(f'{source} has labels from {labels.min()} to {labels.max()}, not below '
-                         f'{num_classes}. Leave one_hot off, or give extract_labels num_classes.')
+        raise ValueError(f'{source} has labels from {labels.min()} to {labels.max()}, not 0 to '
+                         f'{num_classes - 1}. Leave one_hot off; extract_labels takes num_classes.')
     return np.eye(num_classes)[labels]
 
 
