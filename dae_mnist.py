@@ -228,7 +228,6 @@ def parse_flags(argv):
 
 def keep_epochs(epochs, folder):
     """Save and print what `train_epochs` yields; return the script's exit status."""
-    n_kept = 0
     try:
         for i, cost, learned in epochs:
             if not np.isfinite(cost):
@@ -237,12 +236,12 @@ def keep_epochs(epochs, folder):
             folder.mkdir(parents=True, exist_ok=i > 0)
             np.savez(folder / 'part.npz', **learned)
             os.replace(folder / 'part.npz', folder / 'learned.npz')  # never half written
-            n_kept = i + 1
             print(i, cost, flush=True)
     except KeyboardInterrupt:
-        if n_kept == 0:
+        (folder / 'part.npz').unlink(missing_ok=True)  # of an epoch that was not kept
+        if not (folder / 'learned.npz').exists():
             raise
-        print(f'Stopped. Epochs kept: {n_kept}.', file=sys.stderr)
+        print(f'Stopped. The last whole epoch is kept in {folder}.', file=sys.stderr)
         return 130
     return 0
 
