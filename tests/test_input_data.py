@@ -208,15 +208,13 @@ with tf.Session() as sess:
         sess.run(train_step, feed_dict={x: batch_xs, y_: batch_ys})
     assert sess.run(accuracy, {x: mnist.test.images, y_: mnist.test.labels}) > 0.85
 assert mnist.train.epochs_completed == 2
-
 images = input_data.read_data_sets('MNIST_data', dtype=tf.uint8).train.images
 assert images.dtype == np.uint8 and images.max() == 255
 '''
 
 
 def test_a_script_written_for_tensorflow_1(tmp_path):
-    (tmp_path / 'script.py').write_text(SCRIPT)
     shutil.copy(ROOT / 'input_data.py', tmp_path)
     shutil.copytree(SAMPLE, tmp_path / 'MNIST_data')
-    run = finish(python('script.py', cwd=tmp_path))
+    run = finish(python('-c', SCRIPT, cwd=tmp_path))
     assert run.status == 0, run.err

@@ -64,7 +64,6 @@ def test_the_python_blocks_show_what_they_say_after_the_one_command(tmp_path):
     code = '''
 def error(Z, X):
     return np.square(Z - X).sum()
-
 def png(name):
     return open(name, 'rb').read()
 '''
@@ -76,8 +75,7 @@ def png(name):
 
 def test_the_block_of_the_data_readme_writes_what_the_loader_reads(empty_folder):
     names = {}
-    (block,) = blocks('python', TEXTS['data'])
-    exec(block, names)
+    exec(blocks('python', TEXTS['data'])[0], names)
     for shape, read in ([6, 3, 3], input_data.extract_images), ([6], input_data.extract_labels):
         array = np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8)
         names['write_idx']('file.gz', array)

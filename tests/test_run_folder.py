@@ -1,8 +1,8 @@
 """What a run leaves: the weights and two pictures, also where it is stopped or killed."""
 
-import glob
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from unittest import mock
@@ -84,7 +84,7 @@ def test_a_stop_keeps_the_last_whole_epoch_and_tells_of_no_other(
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == kept
     if kept == 0:
-        assert stop.type is KeyboardInterrupt and not glob.glob('run/*')
+        assert stop.type is KeyboardInterrupt and not [*Path('run').glob('*')]
         assert name == 'replace' or not os.path.exists('run')
     else:
         assert stop.value.code == 130 and 'run' in err.splitlines()[-1]
@@ -101,6 +101,10 @@ def test_a_signal_loses_at_most_the_epoch_that_it_came_in(number, status, small_
         first_lines = process.stdout.readline() + process.stdout.readline()
         time.sleep(0.5)  # for many epochs, whose lines would be lost if they were not flushed
         process.send_signal(number)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:  # TensorFlow loses a Ctrl-C in 100, in its hash of a dict
+            process.send_signal(number)
     finally:
         run = finish(process, timeout=60)
     printed = (first_lines + run.out).count('\n')
@@ -108,5 +112,4 @@ def test_a_signal_loses_at_most_the_epoch_that_it_came_in(number, status, small_
     kept = learned('run')['W']  # of one epoch more if the signal came before that was printed
     assert any(np.array_equal(weights['W'], kept) for i, _, weights in epochs if i + 1 >= printed)
     assert run.status == status and printed > 1 and 'Traceback' not in run.err, run.err
-    if number == signal.SIGINT:
-        assert sorted(os.listdir('run')) == RESULTS
+    assert number == signal.SIGKILL or sorted(os.listdir('run')) == RESULTS

@@ -53,8 +53,7 @@ def assert_refused(run, *words, lines=1):
 def test_flags_and_edited_constants_train_as_train_epochs_does(main, small_set, monkeypatch):
     base = {'n_epochs': 1, 'batch_size': 128, 'learning_rate': 0.01, 'corruption_level': 0.4,
             'n_hidden': 7, 'seed': 5}
-    for changed in [{}, *({name: 2 * value} for name, value in base.items())]:
-        settings = {**base, **changed}
+    for settings in [base, *({**base, name: 2 * value} for name, value in base.items())]:
         epochs = list(dae_mnist.train_epochs(*dae_mnist.load_images(small_set), **settings))
         by_flags = main(*[f'--{name}={value}' for name, value in settings.items()])
         for name in base.keys() - {'seed'}:
