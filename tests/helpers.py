@@ -76,7 +76,7 @@ def python(*args, cwd=None, **env):
                             stderr=subprocess.PIPE)
 
 
-def finish(process, typed='', timeout=100):
+def finish(process, typed='', timeout=240):
     """Let a process end; return its exit status, stdout, and stderr without start-up lines."""
     try:
         out, err = process.communicate(typed, timeout=timeout)

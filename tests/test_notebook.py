@@ -22,7 +22,7 @@ def kernel(small_set, tmp_path_factory):
     manager.start_kernel(cwd=str(project), env=environment(IPYTHONDIR=str(project)))
     client = manager.blocking_client()
     client.start_channels()
-    client.wait_for_ready(timeout=60)
+    client.wait_for_ready(timeout=120)
     yield SimpleNamespace(client=client, interrupt=manager.interrupt_kernel, project=project)
     client.stop_channels()
     manager.shutdown_kernel(now=True)
@@ -44,8 +44,8 @@ def cell(kernel):
                 vars(result)[content['name']] += content['text']
             if '\n1 ' in result.stdout and time.monotonic() > result.stop_at:
                 kernel.interrupt()
-                result.stop_at = time.monotonic() + 20  # TensorFlow loses one in 100: press again
-        kernel.client.execute_interactive(code, timeout=60, output_hook=take)
+                result.stop_at = time.monotonic() + 40  # TensorFlow loses one in 100: press again
+        kernel.client.execute_interactive(code, timeout=120, output_hook=take)
         return result
     cell('%reset -f')
     return cell

@@ -102,11 +102,11 @@ def test_a_signal_loses_at_most_the_epoch_that_it_came_in(number, status, small_
         time.sleep(0.5)  # for many epochs, whose lines would be lost if they were not flushed
         process.send_signal(number)
         try:
-            process.wait(timeout=30)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:  # TensorFlow loses a Ctrl-C in 100, in its hash of a dict
             process.send_signal(number)
     finally:
-        run = finish(process, timeout=60)
+        run = finish(process, timeout=120)
     printed = (first_lines + run.out).count('\n')
     epochs = dae_mnist.train_epochs(*dae_mnist.load_images(small_set), seed=3, n_epochs=printed + 1)
     kept = learned('run')['W']  # of one epoch more if the signal came before that was printed
