@@ -251,13 +251,14 @@ def main(argv=()):
     flags = parse_flags(argv)
     folder = Path(flags.pop('log_dir')).expanduser()
     if folder.exists():
-        sys.exit(f'dae_mnist.py: {folder} exists already: name another folder by --log_dir')
+        sys.exit(f'dae_mnist.py: {folder} exists already: name another folder with --log_dir')
     try:
         trX, teX = load_images(flags.pop('data_dir'))
     except ValueError as error:
         raise SystemExit(f'dae_mnist.py: {error}') from None
     if flags['batch_size'] > len(trX):
-        sys.exit(f'dae_mnist.py: --batch_size must be at most {len(trX)}: 5,000 are set apart')
+        sys.exit(f'dae_mnist.py: --batch_size must be at most {len(trX)}: '
+                 '5,000 images are set apart')
     print(f'The results go to {folder}.', file=sys.stderr)
     status = keep_epochs(train_epochs(trX, teX, **flags), folder)
     if not folder.exists():

@@ -44,7 +44,7 @@ def cell(kernel):
                 vars(result)[content['name']] += content['text']
             if '\n1 ' in result.stdout and time.monotonic() > result.stop_at:
                 kernel.interrupt()
-                result.stop_at = time.monotonic() + 40  # TensorFlow loses one in 100: press again
+                result.stop_at = time.monotonic() + 40  # TensorFlow drops one in 200: press again
         kernel.client.execute_interactive(code, timeout=120, output_hook=take)
         return result
     cell('%reset -f')

@@ -126,7 +126,7 @@ def test_a_cost_that_is_not_finite_ends_the_run_and_the_last_good_weights_stay(m
 
     def diverging(*images, n_epochs, **settings):
         yield from original(*images, n_epochs=2, **settings)
-        yield 2, np.float32('nan'), {'W': np.zeros(1)}
+        yield 2, np.float32('inf'), {'W': np.zeros(1)}
     expected = main('--n_epochs', 2, '--seed', 3, '--log_dir', 'expected').learned
     runs = [main('--learning_rate', 1e38, '--log_dir', 'never')]
     monkeypatch.setattr(dae_mnist, 'train_epochs', diverging)
