@@ -261,11 +261,11 @@ def main(argv=()):
                  '5,000 images are set apart')
     print(f'The results go to {folder}.', file=sys.stderr)
     status = keep_epochs(train_epochs(trX, teX, **flags), folder)
-    if not folder.exists():
+    if not folder.exists():  # the first epoch was not kept
         sys.exit(status)
     learned = dict(np.load(folder / 'learned.npz'))
     write_pictures(folder, learned, teX[:10], flags['corruption_level'])
-    if status != 0 and not hasattr(sys, 'ps1'):  # at a prompt, `learned` is of use
+    if status != 0 and not hasattr(sys, 'ps1'):  # a prompt goes on with `learned`
         sys.exit(status)
     return learned
 
