@@ -57,7 +57,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     if validation_size < 0:
         raise ValueError(f'validation_size {validation_size} must be from 0 to all the images.')
     options = dict(one_hot=one_hot, dtype=dtype, reshape=reshape, seed=seed)
-    fake = DataSet([], [], fake_data=True, **options)  # now, since it checks dtype and seed
+    fake = DataSet([], [], fake_data=True, **options)  # checks dtype and seed before a download
     if fake_data:
         return Datasets(fake, fake, fake)
     paths = _complete(train_dir, SHA256, source_url or DEFAULT_SOURCE_URL)
@@ -100,7 +100,7 @@ class DataSet:
             return [[1] * 784 for _ in range(batch_size)], [self._fake_label] * batch_size
         if not 1 <= batch_size <= self.num_examples:
             raise ValueError(f'batch_size {batch_size} is not from 1 to {self.num_examples}.')
-        if shuffle and self._index_in_epoch == 0:  # only the first: an epoch ends at num_examples
+        if shuffle and self._index_in_epoch == 0:  # before the first batch; later it is never 0
             self._order = self._random.permutation(self._order)
         chosen = self._order[self._index_in_epoch:self._index_in_epoch + batch_size]
         self._index_in_epoch += batch_size
@@ -168,7 +168,7 @@ def _parse(content, dimensions):
     needed = math.prod(shape)
     if not 0 < needed <= MAX_BYTES:
         raise ValueError(f'its header needs {needed:,} values, not from 1 to {MAX_BYTES:,}')
-    values = file.read(needed + 1)  # one more: finds a surplus, and the check sum
+    values = file.read(needed + 1)  # one more: finds a surplus, and lets gzip check its sum
     if len(values) != needed:
         raise ValueError(f'its header needs {needed:,} values, and {len(values):,} were read')
     return np.frombuffer(values, np.uint8).reshape(shape)
