@@ -37,8 +37,8 @@ def test_the_sets_are_cut_as_in_the_original(folder, size):
         assert np.array_equal(found.labels, ys)
 
 
-def test_images_are_scaled_by_default(folder):
-    with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} has fewer .*, 5000'):
+def test_by_default_5000_are_set_apart_and_images_are_scaled(folder):
+    with pytest.raises(ValueError, match=f'{TRAIN_IMAGES} has 40 images: .* 5000, cannot'):
         input_data.read_data_sets(folder)
     images = read(folder).train.images  # by multiplying, as in TensorFlow 1
     assert images.dtype == np.float32 and images.flags.writeable
@@ -46,31 +46,35 @@ def test_images_are_scaled_by_default(folder):
 
 
 @pytest.mark.parametrize('options, error, words', [
-    ({'dtype': np.float64}, TypeError, 'float64: it must be float32 or uint8'),
-    ({'validation_size': -1}, ValueError, 'validation_size -1 must be from 0 to'),
-    ({'seed': -1}, ValueError, 'Seed must be')])
-def test_a_wrong_argument_is_told_before_a_download(tmp_path, options, error, words):
+    ({'dtype': np.float64}, TypeError, 'float64, but must be float32 or uint8'),
+    ({'validation_size': -1}, ValueError, 'validation_size, -1, cannot be set apart'),
+    ({'validation_size': 41}, ValueError, 'validation_size, 41, cannot be set apart'),
+    ({'fake_data': True}, ValueError, 'fake_data=True .* Leave it out')])
+def test_a_wrong_argument_is_told(folder, options, error, words):
     with pytest.raises(error, match=words):
-        read(tmp_path / 'none', **options)
-    assert not (tmp_path / 'none').exists()
+        read(folder, **options)
 
 
 def test_one_hot_labels(folder):
     for found, labels in zip(read(folder, one_hot=True), [Y[10:], Y[:10], TEST_Y]):
         assert found.labels.dtype == np.float64 and np.array_equal(found.labels, np.eye(10)[labels])
-    assert input_data.dense_to_one_hot(np.array([[2], [0]]), 3).tolist() == [[0, 0, 1], [1, 0, 0]]
-    with pytest.raises(ValueError, match='from -1 to 9, .* Leave'):
-        input_data.dense_to_one_hot(np.array([-1, 9]))
-
-
-def test_labels_above_9_are_read_where_they_fit(folder):
-    labels = Y + np.uint8(16)
-    write_set(folder, {TRAIN_LABELS: labels})
-    assert np.array_equal(read(folder).train.labels, labels[10:])
-    with pytest.raises(ValueError, match=f'{TRAIN_LABELS} has labels from 16 to 25, .* Leave'):
+    assert np.array_equal(input_data.dense_to_one_hot(Y), np.eye(10)[Y])
+    assert input_data.dense_to_one_hot([[2], [0]], 3).tolist() == [[0, 0, 1], [1, 0, 0]]
+    write_set(folder, {TRAIN_LABELS: Y + np.uint8(16)})  # not digits, but labels
+    assert np.array_equal(read(folder).train.labels, Y[10:] + 16)
+    with pytest.raises(ValueError, match='from 16 to 25, .*Leave'):
         input_data.extract_labels(folder / TRAIN_LABELS, True, num_classes=25)
-    one_hot = input_data.extract_labels(folder / TRAIN_LABELS, True, num_classes=26)
-    assert np.array_equal(one_hot, np.eye(26)[labels])
+    found = input_data.extract_labels(folder / TRAIN_LABELS, True, num_classes=26)
+    assert np.array_equal(found, np.eye(26)[Y + 16])
+
+
+@pytest.mark.parametrize('labels, words', [
+    ([-1, 9], 'from -1 to 9, .* from 0 to 9. Leave one_hot off'),
+    (np.eye(10, dtype=int), r'\(10, 10\), .* leave them so'),
+    ([True, False], r'bool, not integers. Use labels.astype\(int\)')])
+def test_labels_that_cannot_be_made_one_hot(labels, words):
+    with pytest.raises(ValueError, match=words):
+        input_data.dense_to_one_hot(labels)
 
 
 def original(size, seed, calls):
@@ -103,9 +107,13 @@ def test_the_same_seed_gives_the_batches_of_the_original():
             assert xs.ravel().tolist() == ys.tolist()
             xs[:] = ys[:] = 99  # copies: neither the set nor later batches change
         assert found.images.ravel().tolist() == found.labels.tolist() == list(range(size))
+        with pytest.raises(ValueError, match=f'{size} images cannot have {size + 1} labels'):
+            input_data.DataSet(images, np.arange(size + 1))
         for batch_size in 0, size + 1:
-            with pytest.raises(ValueError, match=f'{batch_size} is not from 1 to {size}'):
+            with pytest.raises(ValueError, match=f'{batch_size}, not from 1 to {size}'):
                 found.next_batch(batch_size)
+        with pytest.raises(ValueError, match='fake_data=True .* Leave it out'):
+            found.next_batch(1, True)
 
 
 def test_a_seed_decides_the_order_of_each_set(folder):
@@ -117,36 +125,36 @@ def test_a_seed_decides_the_order_of_each_set(folder):
     assert repr(np.random.get_state()) == state  # the global generator is the caller's
 
 
-@pytest.mark.parametrize('one_hot, label', [(False, 0), (True, [1] + [0] * 9)])
-def test_fake_data(folder, one_hot, label):
-    for fake in read('none', fake_data=True, one_hot=one_hot):
-        assert fake.num_examples == 10000
-        assert fake.next_batch(2) == ([[1] * 784] * 2, [label] * 2)
-    for real in read(folder, one_hot=one_hot):  # one such batch can be asked of any set
-        assert real.next_batch(3, fake_data=True) == ([[1] * 784] * 3, [label] * 3)
-
-
 @pytest.mark.parametrize('name, content, words', [
-    (TRAIN_IMAGES, b'<!DOCTYPE html>', "b'<!DO', not with bytes 0, 0, 8, 3"),
-    (TEST_LABELS, gzip_idx(X), 'not with bytes 0, 0, 8, 1'),
+    (TRAIN_IMAGES, b'<!DOCTYPE html><title>Sign in', "b'<!DOCTYPE html><titl', not with"),
+    (TRAIN_IMAGES, gzip.compress(b'<html>'), "b'<html>', not with bytes 0, 0, 8"),
+    (TEST_LABELS, b'', "starts with b'', not"),
+    (TEST_LABELS, bytes([0, 0, 8]), 'x08\', not'),
     (TRAIN_IMAGES, bytes([0, 0, 13, 3]) + idx(X)[4:], 'x00.x00.r.x03'),  # floats
     (TRAIN_IMAGES, bytes([0, 1, 8, 3]) + idx(X)[4:], 'x00.x01.x08.x03'),
-    (TEST_LABELS, gzip_idx(Y)[:-1], 'Compressed file ended before'),
-    (TRAIN_IMAGES, gzip_idx(X)[:-8] + bytes(8), 'CRC check failed'),
-    (TRAIN_IMAGES, gzip_idx(X)[:10] + b'\xff' * 99, 'Error -3 while decompressing'),
-    (TRAIN_IMAGES, gzip.compress(idx(X) + bytes(10**6))[:-8] + bytes(8), 'and 1,201 were read'),
-    (TRAIN_IMAGES, gzip_idx(X) + b'x', 'Not a gzipped file'),
-    (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), '1,200 values, and 1,201 were read'),
-    (TRAIN_IMAGES, gzip_idx(X, shape=(41, 6, 5)), 'needs 1,230 values, and 1,200 were'),
-    (TRAIN_IMAGES, idx(X) + b'x', '1,200 values, and 1,201 were'),
-    (TEST_LABELS, idx(TEST_Y)[:8], '12 values, and 0 were read'),
-    (TEST_IMAGES, gzip_idx(X[:, :0]), 'needs 0 values')],
+    (TEST_LABELS, gzip_idx(TEST_Y)[:-1], 'gzip says: Compressed file ended before'),
+    (TRAIN_IMAGES, gzip_idx(X)[:-8] + bytes(8), 'gzip says: CRC check failed'),
+    (TRAIN_IMAGES, gzip_idx(X)[:10] + b'\xff' * 99, 'gzip says: Error -3 while decompressing'),
+    (TRAIN_IMAGES, gzip_idx(X) + b'x', 'gzip says: Not a gzipped file'),
+    (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), 'needs 1216 bytes, but 2432 were'),
+    (TRAIN_IMAGES, gzip_idx(X, shape=(2**31, 2**31, 5)), f'needs {5 * 2**62 + 16} bytes, but 1216'),
+    (TRAIN_IMAGES, idx(X) + b'x', '1216 bytes, but 1217 were'),
+    (TEST_LABELS, idx(TEST_Y)[:7], 'but 7 were found'),  # cut within the header
+    (TEST_IMAGES, gzip_idx(X[:, :0]), r'empty: its shape is \[40, 0, 5\]')],
     ids=lambda value: value if isinstance(value, str) else 'bytes')
 def test_damage_is_named(folder, name, content, words):
     (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=words) as caught:
         read(folder)
-    assert str(caught.value).startswith(f'{folder / name} cannot be used: ')
+    told = str(caught.value)
+    assert told.startswith(f'{folder / name} cannot be used: ') and told.endswith('. Replace it.')
+
+
+def test_the_number_of_dimensions_is_checked(folder):
+    for name, other, words in (TEST_IMAGES, TEST_Y, '1 .* not 3'), (TEST_LABELS, X, '3 .* not 1'):
+        write_set(folder, {**SMALL, name: other})
+        with pytest.raises(ValueError, match=f'{folder / name} has {words}. Replace it'):
+            read(folder)
 
 
 @pytest.mark.parametrize('name, array, words', [
@@ -158,26 +166,18 @@ def test_files_that_do_not_fit_are_both_named(folder, name, array, words):
     write_set(folder, {name: array})
     with pytest.raises(ValueError, match=words):
         read(folder)
-    with pytest.raises(ValueError, match='40 images cannot have 12 labels'):
-        input_data.DataSet(X[..., np.newaxis], TEST_Y)
-
-
-def test_gzip_of_several_members_and_the_limit(monkeypatch):
-    members = gzip.compress(idx(X)[:400]) + gzip.compress(idx(X)[400:])
-    assert np.array_equal(input_data.extract_images(io.BytesIO(members))[..., 0], X)
-    monkeypatch.setattr(input_data, 'MAX_BYTES', 1199)
-    with pytest.raises(ValueError, match='needs 1,200 values, not from 1 to 1,199'):
-        input_data.extract_images(io.BytesIO(idx(X)))
 
 
 def test_uncompressed_files_and_which_is_read(folder):
-    for name, plain in (TRAIN_IMAGES, TRAIN_IMAGES[:-3]), (TEST_LABELS, 't10k-labels.idx1-ubyte'):
+    for name, plain in (TRAIN_IMAGES, 'train-images.idx3-ubyte'), (TEST_LABELS, TEST_LABELS[:-3]):
         (folder / plain).write_bytes(gzip.decompress((folder / name).read_bytes()))
         (folder / name).unlink()
     (folder / TRAIN_LABELS[:-3]).write_bytes(idx(np.zeros_like(Y)))  # the .gz comes first
-    (folder / 'train-images.idx3-ubyte').mkdir()  # as some archives unpack: the search goes on
+    (folder / TRAIN_IMAGES[:-3]).mkdir()  # as some archives unpack: the search goes on
     for form in str, Path, lambda path: io.BytesIO(path.read_bytes()):
         assert np.array_equal(input_data.extract_images(form(folder / TEST_IMAGES))[..., 0], TEST_X)
+    members = gzip.compress(idx(X)[:400]) + gzip.compress(idx(X)[400:])
+    assert np.array_equal(input_data.extract_images(io.BytesIO(members))[..., 0], X)
     sets = read(folder, dtype='uint8', reshape=False)
     assert np.array_equal(sets.train.images, X[10:, :, :, np.newaxis])
     assert np.array_equal(sets.train.labels, Y[10:]) and np.array_equal(sets.test.labels, TEST_Y)
@@ -204,7 +204,7 @@ accuracy = tf.reduce_mean(tf.cast(tf.equal(tf.argmax(y, 1), tf.argmax(y_, 1)), t
 with tf.Session() as sess:
     sess.run(tf.global_variables_initializer())
     for i in range(300):
-        batch_xs, batch_ys = mnist.train.next_batch(100)
+        batch_xs, batch_ys = mnist.train.next_batch(100, fake_data=False)
         sess.run(train_step, feed_dict={x: batch_xs, y_: batch_ys})
     assert sess.run(accuracy, {x: mnist.test.images, y_: mnist.test.labels}) > 0.85
 assert mnist.train.epochs_completed == 2
