@@ -45,15 +45,15 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     """Return Datasets(train, validation, test) of MNIST, or of another set under its file names.
 
     Example: images, labels = read_data_sets('MNIST_data').train.next_batch(100)
-    train_dir: the folder of four files. If none of them is there, all are downloaded.
-    fake_data: must be false. Old scripts pass it.
+    train_dir: a folder of four files, or of none of them: then all are downloaded.
+    fake_data: must be false; it is here for old scripts, which pass it.
     one_hot: if true, labels are float64 [N, 10], one 1 in each row; else uint8 [N], read-only.
     dtype: np.float32 for pixels in [0, 1], np.uint8 for [0, 255], read-only; or TensorFlow's.
     reshape: if true, images are [N, rows * columns]; else [N, rows, columns, 1].
     validation_size: how many of the first training images are set apart, from 0 to all.
     seed: decides the order of `next_batch`; None for a new order in each run.
-    source_url: the folder to download from; None for no download. MNIST's own has two mirrors.
-    Raises OSError (no files, network, disk), TypeError (dtype), ValueError (other arguments, files)
+    source_url: the address to download from, MNIST's or another; None to download nothing.
+    Raises OSError (no files, network, disk), TypeError (dtype), ValueError (arguments, files).
     """
     if fake_data:
         raise ValueError('fake_data=True is not supported. Leave it out.')
@@ -68,8 +68,8 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
         raise ValueError(f'{paths[TRAIN_IMAGES]} and {paths[TEST_IMAGES]} have images of different '
                          'sizes. Replace one.')
     if not 0 <= validation_size <= len(images):
-        raise ValueError(f'{paths[TRAIN_IMAGES]} has {len(images)} images: validation_size, '
-                         f'{validation_size}, cannot be set apart from them.')
+        raise ValueError(f'{paths[TRAIN_IMAGES]} has {len(images)} images, but validation_size '
+                         f'sets {validation_size} apart. It must be from 0 to {len(images)}.')
     train = DataSet(images[validation_size:], labels[validation_size:], dtype, reshape, seed)
     validation = DataSet(images[:validation_size], labels[:validation_size], dtype, reshape, seed)
     test = DataSet(test_images, test_labels, dtype, reshape, seed)
@@ -96,18 +96,18 @@ class DataSet:
         self._random = np.random.RandomState(seed)
 
     def next_batch(self, batch_size, fake_data=False, shuffle=True):
-        """Return the next images and labels; shuffle=False keeps the order, at first the file's."""
+        """Return a batch, copied. shuffle=False keeps the present order, at first the file's."""
         if fake_data:
             raise ValueError('fake_data=True is not supported. Leave it out.')
         if not 1 <= batch_size <= self.num_examples:
             raise ValueError(f'batch_size is {batch_size}, not from 1 to {self.num_examples}.')
-        if shuffle and self._index_in_epoch == 0:  # before the first batch; see below
+        if shuffle and self._index_in_epoch == 0:  # only before the first batch
             self._order = self._random.permutation(self._order)
         chosen = self._order[self._index_in_epoch:self._index_in_epoch + batch_size]
         self._index_in_epoch += batch_size
         if self._index_in_epoch > self.num_examples:  # the batch goes on in the next epoch
             self.epochs_completed += 1
-            self._index_in_epoch -= self.num_examples  # so it is at least 1
+            self._index_in_epoch -= self.num_examples  # at least 1
             if shuffle:
                 self._order = self._random.permutation(self._order)
             chosen = np.concatenate([chosen, self._order[:self._index_in_epoch]])
@@ -219,11 +219,11 @@ def _find(folder, name):
 
 def _download(name, source_url, advice):
     """Return the bytes of a file from the first address that sends a good one; else OSError."""
-    source = source_url.removesuffix(name).rstrip('/') + '/'
+    source = source_url.removesuffix(name).rstrip('/') + '/'  # old scripts add the name
     is_mnist = source.replace('http:', 'https:', 1) in MNIST_URLS
     if is_mnist and name not in NAMES:
         raise ValueError(f'MNIST has no {name}: its files are {", ".join(NAMES)}.')
-    addresses = MIRRORS if is_mnist else [source]
+    addresses = MIRRORS if is_mnist else [source]  # all of MNIST's mean the same mirrors
     reasons = ''
     for address in addresses:
         url = address + name
