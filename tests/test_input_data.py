@@ -44,6 +44,7 @@ def test_by_default_5000_are_set_apart_and_images_are_scaled(folder):
     for found in read(folder, validation_size=0).train, input_data.DataSet(X[..., np.newaxis], Y):
         assert found.images.dtype == np.float32 and found.images.flags.writeable
         assert np.array_equal(found.images, scaled)
+    assert all(part.images.dtype == np.float32 for part in read(folder))
 
 
 @pytest.mark.parametrize('options, error, words', [
@@ -128,7 +129,6 @@ def test_a_seed_decides_the_order_of_each_set(folder):
 
 @pytest.mark.parametrize('name, content, words', [
     (TRAIN_IMAGES, b'<!DOCTYPE html><title>Sign in', "b'<!DOCTYPE html><titl', not with"),
-    (TRAIN_IMAGES, gzip.compress(b'<html>'), "b'<html>', not with bytes 0, 0, 8"),
     (TEST_LABELS, bytes([0, 0, 8]), 'x08\', not'),
     (TRAIN_IMAGES, bytes([0, 0, 13, 3]) + idx(X)[4:], 'x00.x00.r.x03'),  # floats
     (TRAIN_IMAGES, bytes([0, 1, 8, 3]) + idx(X)[4:], 'x00.x01.x08.x03'),
@@ -137,7 +137,7 @@ def test_a_seed_decides_the_order_of_each_set(folder):
     (TRAIN_IMAGES, gzip_idx(X)[:10] + b'\xff' * 99, 'gzip says: Error -3 while decompressing'),
     (TRAIN_IMAGES, gzip_idx(X) + gzip_idx(X), 'needs 1216 bytes, but 2432 were'),
     (TRAIN_IMAGES, gzip_idx(X, shape=(2**31, 2**31, 5)), f'needs {5 * 2**62 + 16} bytes, but 1216'),
-    (TEST_LABELS, idx(TEST_Y)[:7], 'but 7 were found'),  # cut within the header
+    (TEST_LABELS, idx(TEST_Y)[:4], 'needs 8 bytes, but 4 were'),  # cut within the header
     (TEST_IMAGES, gzip_idx(X[:, :0]), r'empty: its shape is \[40, 0, 5\]')],
     ids=lambda value: value if isinstance(value, str) else 'bytes')
 def test_damage_is_named(folder, name, content, words):
