@@ -74,6 +74,8 @@ def test_pasted(cell, host):
     assert cell(f'{host}\nimport sys; print(sys.argv[1])').stdout == '-f\n'  # the kernel's own flag
     assert_trained(cell, cell(pasted()), epochs=3)
     assert cell("print(learned['W'].shape, tf.executing_eagerly())").stdout == '(784, 500) True\n'
+    if host == '':
+        assert_trained(cell, cell('learned = main()'), epochs=3)  # without the kernel's flags, too
 
 
 def test_flags_by_run_by_import_and_by_a_terminals_ipython(cell, kernel):
@@ -94,4 +96,4 @@ def test_the_stop_button(cell, way):
     run = '%run dae_mnist.py --n_epochs 1000000'
     result = cell(pasted(n_epochs=10**6) if way == 'pasted' else run, stop_at=0)
     assert_trained(cell, result, epochs=len(result.stdout.splitlines()))
-    assert result.stderr.splitlines()[-1].startswith('Stopped')
+    assert result.stderr.splitlines()[-1].startswith('dae_mnist.py: stopped. The last whole epoch')

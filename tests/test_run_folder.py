@@ -1,8 +1,10 @@
 """What a run leaves: the weights and two pictures; and what a stopped or killed one leaves."""
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from unittest import mock
@@ -44,9 +46,9 @@ def tiles(path, columns):
 
 @pytest.mark.parametrize('n_hidden, drawn, places', [(9, 9, 10), (130, 100, 100)])
 def test_filters_are_columns_of_w_on_one_scale(n_hidden, drawn, places):
-    W = np.random.RandomState(0).normal(0, 1, (784, n_hidden))  # some are beyond black and white
+    W = np.random.RandomState(0).normal(0, 5, (784, n_hidden))  # some are beyond black and white
     weights = {'W': W, 'b': np.zeros(n_hidden), 'W_prime': -W.T, 'b_prime': np.zeros(784)}
-    dae_mnist.write_pictures(Path(), weights, np.zeros([1, 784]), 0.3)
+    dae_mnist.write_pictures(Path(), weights, np.zeros([1, 784]), np.zeros([1, 784]))
     filters = tiles('filters.png', 10)
     assert len(filters) == places and not filters[drawn:].any()
     assert abs(filters[:drawn] - 255 * np.clip(0.5 + W.T[:100] / 2, 0, 1)).max() < 0.51
@@ -62,8 +64,20 @@ def test_reconstructions_are_clean_damaged_restored(tmp_path, count, level):
     lost = damaged != clean
     assert not damaged[lost].any() and abs(lost.mean() - level) < 0.05
     assert abs(restored - 255 * dae_mnist.restore(result, damaged / 255)).max() < 0.51
-    dae_mnist.write_pictures(Path(), result, clean / 255, level)  # the same damage in each run
-    assert (tiles('reconstructions.png', shown)[shown:2 * shown] == damaged).all()
+
+
+def test_the_yardstick_is_of_the_damage_that_the_pictures_show(small_set, capsys):
+    for run, level in ('a', 0.3), ('b', 0.3), ('c', 0.):
+        main(small_set, '--corruption_level', str(level), '--log_dir', run)
+        told = capsys.readouterr().err.splitlines()
+        images = dae_mnist.load_images(small_set)[1]
+        mask = dae_mnist.binomial_mask(np.random.RandomState(0), images.shape, level)
+        damaged = tiles(f'{run}/reconstructions.png', 10)[10:20]
+        assert (damaged == np.rint(255 * images * mask)[:10]).all()
+        error = np.square(images * ~mask).sum(dtype=float)
+        expected = [f'The results go to {run}.', 'Left as they are, the damaged test images have '
+                    f'a squared error of {error:.0f}.']
+        assert told == expected[:2 if level > 0 else 1]
 
 
 def test_tile_takes_square_images_of_any_size():
@@ -71,25 +85,81 @@ def test_tile_takes_square_images_of_any_size():
     assert pixels.shape == (60, 60, 1) and set(pixels.ravel()) == {0, 255}
 
 
-@pytest.mark.parametrize('module, name, number, kept', [
-    *((dae_mnist, 'binomial_mask', number, (number - 1) // 3) for number in range(1, 10)),
-    (os, 'replace', 1, 0), (os, 'replace', 3, 2)])
-def test_a_stop_keeps_the_last_whole_epoch_and_tells_of_no_other(
-        small_set, weights, module, name, number, kept, monkeypatch, capsys):
-    """An epoch draws three masks, for two steps and for the test images; then it is kept."""
-    calls = [mock.DEFAULT] * (number - 1) + [KeyboardInterrupt] + [mock.DEFAULT] * 9
-    monkeypatch.setattr(module, name, mock.Mock(wraps=getattr(module, name), side_effect=calls))
-    with pytest.raises((SystemExit, KeyboardInterrupt)) as stop:  # never the end of all tests
+def stop_at_line(number, small_set):
+    """Run main, with a KeyboardInterrupt at so many lines of the script; return how many it had.
+
+    No line counts after the pictures are begun.
+    """
+    count = 0
+
+    def trace(frame, event, _):
+        nonlocal count
+        if frame.f_code.co_filename != dae_mnist.__file__:
+            return None
+        if frame.f_code.co_name == 'write_pictures':
+            sys.settrace(None)
+        elif event == 'line':
+            count += 1
+            if count == number:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+    sys.settrace(trace)
+    try:
+        main(small_set)
+    finally:
+        sys.settrace(None)
+    return count
+
+
+def test_a_stop_at_any_line_keeps_the_last_whole_epoch(small_set, weights, capsys):
+    total = stop_at_line(-1, small_set)
+    seen = set()
+    for number in range(total // 3, total + 1, 5):
+        shutil.rmtree('run', ignore_errors=True)
+        capsys.readouterr()
+        with pytest.raises((SystemExit, KeyboardInterrupt)) as stop:  # never the end of all tests
+            stop_at_line(number, small_set)
+        out, err = capsys.readouterr()
+        printed = len(out.splitlines())
+        seen.add(printed)
+        if stop.type is KeyboardInterrupt:
+            assert printed == 0 and not [*Path('run').glob('*')]
+        else:
+            assert stop.value.code == 130 and sorted(os.listdir('run')) == RESULTS
+            assert err.endswith('dae_mnist.py: stopped. The last whole epoch is kept in run.\n')
+            # One more than printed, if the stop came between keeping and printing.
+            assert any(np.array_equal(learned('run')['W'], epoch['W'])
+                       for epoch in weights[max(printed - 1, 0):printed + 1])
+    assert seen >= {0, 1, 2}
+
+
+@pytest.mark.parametrize('number', [1, 3])
+def test_a_full_disk_keeps_the_last_whole_epoch(number, small_set, weights, monkeypatch, capsys):
+    calls = [mock.DEFAULT] * (number - 1) + [OSError(28, 'No space left on device')]
+    monkeypatch.setattr(os, 'replace', mock.Mock(wraps=os.replace, side_effect=calls))
+    with pytest.raises((SystemExit, OSError)) as stop:
         main(small_set)
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == kept
-    if kept == 0:
-        assert stop.type is KeyboardInterrupt and not [*Path('run').glob('*')]
-        assert name == 'replace' or not os.path.exists('run')
+    assert out.count('\n') == number - 1
+    if number == 1:
+        assert stop.type is OSError and not os.listdir('run')
     else:
-        assert stop.value.code == 130 and 'Stopped' in err and err.endswith(' run.\n')
-        assert sorted(os.listdir('run')) == RESULTS
-        np.testing.assert_equal(learned('run'), weights[kept - 1])
+        assert stop.value.code == 1 and sorted(os.listdir('run')) == RESULTS
+        assert err.splitlines()[-1] == ('dae_mnist.py: [Errno 28] No space left on device. '
+                                        'The last whole epoch is kept in run.')
+        np.testing.assert_equal(learned('run'), weights[1])
+
+
+def test_a_closed_pipe_ends_the_run_with_its_pictures(small_set):
+    flags = f'--data_dir {small_set} --n_hidden 9 --n_epochs 1000000 --log_dir run'.split()
+    process = python(ROOT / 'dae_mnist.py', *flags)
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None  # or finish would read it
+    run = finish(process)
+    assert run.status != 0 and sorted(os.listdir('run')) == RESULTS
+    assert 'Broken pipe. The last whole epoch is kept in run.' in run.err
 
 
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGKILL, -9)])

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import ROOT, SAMPLE, TEST_IMAGES, TRAIN_IMAGES, learned, random_set, write_set
+from helpers import (NAMES, ROOT, SAMPLE, TEST_IMAGES, TRAIN_IMAGES, learned, random_set,
+                     write_set)
 
 import dae_mnist
 import input_data
@@ -26,10 +27,10 @@ def main(empty_folder, small_set, monkeypatch, capsys):
         status = learned = None
         try:
             learned = dae_mnist.main([str(flag) for flag in flags])
-        except (SystemExit, OSError) as stop:  # of an OSError the last lines make the same
+        except (SystemExit, OSError, FloatingPointError) as stop:  # as the last lines do
             status = getattr(stop, 'code', f'dae_mnist.py: {stop}')
         out, err = capsys.readouterr()
-        err = re.sub('Downloading .*\n', '', err)
+        err = re.sub('Downloading .*\n|Left as they are.*\n', '', err)
         if isinstance(status, str):  # Python prints it and ends with 1
             status, err = 1, f'{err}{status}\n'
         return SimpleNamespace(status=status or 0, learned=learned, out=out, err=err)
@@ -51,6 +52,7 @@ def assert_refused(run, *words, lines=1):
 
 
 def test_flags_and_edited_constants_train_as_train_epochs_does(main, small_set, monkeypatch):
+    assert dae_mnist.parse_flags([])['seed'] is None
     base = {'n_epochs': 1, 'batch_size': 128, 'learning_rate': 0.01, 'corruption_level': 0.4,
             'n_hidden': 7, 'seed': 5}
     for settings in [base, *({**base, name: 2 * value} for name, value in base.items())]:
@@ -66,13 +68,16 @@ def test_flags_and_edited_constants_train_as_train_epochs_does(main, small_set, 
                 np.testing.assert_equal(weights, epochs[-1][2])
 
 
-@pytest.mark.parametrize('flag, good, bad', [
-    ('n_epochs', [1], [0, -1, 1.5]), ('batch_size', [1, 300], [0, -1]),
-    ('learning_rate', [1e-9], [0, -0.1, 'nan']), ('corruption_level', [0, 0.99], [1, -0.1]),
-    ('n_hidden', [1], [0, 'nine']), ('seed', [0, 2**32 - 1], [-1, 2**32, '1e3']),
-    ('n_epoch', [], [3])])  # no abbreviations
-def test_a_value_out_of_range_is_refused_in_one_line(main, flag, good, bad):
+@pytest.mark.parametrize('flag, good, bad, no_number', [
+    ('n_epochs', [1], [0, -1], [1.5]), ('batch_size', [1, 300], [0, -1, 301], []),
+    ('learning_rate', [1e-9], [0, -0.1, 'nan'], []), ('n_hidden', [1], [0], ['nine']),
+    ('corruption_level', [0, 0.99], [1, -0.1], []), ('seed', [0, 2**32 - 1], [-1, 2**32], ['1e3']),
+    ('n_epoch', [], [], [3])])  # no abbreviations
+def test_a_value_that_cannot_be_is_refused_in_one_line(main, flag, good, bad, no_number):
     for value in bad:
+        words = 'Seed' if flag == 'seed' else f'{flag} is {value}'
+        assert_refused(main(f'--{flag}={value}'), words)
+    for value in no_number:
         run = main(f'--{flag}={value}')
         assert (run.status, run.out, run.err.count('\n')) == (2, '', 1), run.err
         assert re.match(rf'dae_mnist\.py: error: .*--{flag}\b', run.err)
@@ -82,21 +87,29 @@ def test_a_value_out_of_range_is_refused_in_one_line(main, flag, good, bad):
 
 
 def test_without_mnist_it_trains_on_the_sample_and_says_so(main, no_mnist):
-    assert_refused(main(data_dir=None), no_mnist, TRAIN_IMAGES, lines=4)
     shutil.copytree(SAMPLE, no_mnist / 'sample')
-    assert_refused(main(data_dir=no_mnist), TRAIN_IMAGES, lines=4)  # named, it is not replaced
+    half = write_set(no_mnist, {TEST_IMAGES: random_set()[TEST_IMAGES]}) / TEST_IMAGES
+    assert_refused(main(data_dir=None), no_mnist, TRAIN_IMAGES)  # not hidden by the sample
+    half.unlink()
     run = main(data_dir=None)
     assert re.match('0 [1-9]', run.out) and 'sample is used instead' in run.err
+    assert TRAIN_IMAGES in run.err and [path.name for path in no_mnist.iterdir()] == ['sample']
+
+
+def test_a_named_folder_is_never_filled(main, no_mnist, empty_folder):
+    """Though there are a sample beside it, and a set in a folder below."""
+    shutil.copytree(SAMPLE, no_mnist / 'sample')
+    for data_dir, named in (no_mnist, no_mnist), ('misspelt', 'misspelt'), ('', Path.cwd()):
+        assert_refused(main(data_dir=data_dir), named, *NAMES)
+    assert [path.name for path in no_mnist.iterdir()] == ['sample']
 
 
 def test_data_that_do_not_fit_are_refused_in_one_line(main, no_mnist, tmp_path):
     shutil.copytree(SAMPLE, no_mnist / 'sample')  # must not be taken
-    assert_refused(main(data_dir='misspelt'), '--data_dir', 'misspelt')
-    assert_refused(main(data_dir=''), Path.cwd(), lines=4)
     larger = write_set(tmp_path / 'larger', random_set(rows=32, columns=32))
     assert_refused(main(data_dir=larger), larger, 'n_visible', '784')
-    assert_refused(main(data_dir=write_set(tmp_path / 'few', random_set(train=4999))), '5000')
-    assert_refused(main('--batch_size', 301), '--batch_size', '300')
+    few = write_set(tmp_path / 'few', random_set(train=4999))
+    assert_refused(main(data_dir=few), few, 'validation')
     damaged = write_set(no_mnist, random_set()) / TEST_IMAGES
     damaged.write_bytes(damaged.read_bytes()[:-9])
     for data_dir in no_mnist, None:
@@ -126,15 +139,16 @@ def test_a_cost_that_is_not_finite_ends_the_run_and_the_last_good_weights_stay(m
 
     def diverging(*images, n_epochs, **settings):
         yield from original(*images, n_epochs=2, **settings)
-        yield 2, np.float32('inf'), {'W': np.zeros(1)}
+        raise FloatingPointError('epoch 2 costs nan')
     expected = main('--n_epochs', 2, '--seed', 3, '--log_dir', 'expected').learned
-    runs = [main('--learning_rate', 1e38, '--log_dir', 'never')]
+    run = main('--learning_rate', 1e38, '--log_dir', 'never')
+    assert (run.status, run.out) == (1, '') and not Path('never').exists()
+    assert re.match('dae_mnist.py: epoch 0 .* lower the learning_rate', run.err.splitlines()[-1])
     monkeypatch.setattr(dae_mnist, 'train_epochs', diverging)
-    runs.append(main('--n_epochs', 9, '--seed', 3, '--log_dir', 'run'))
-    for run, good in zip(runs, (0, 2)):
-        assert (run.status, run.out.count('\n'), run.err.count('\n')) == (1, good, 2)
-        assert re.fullmatch(rf'Epoch {good} .*--learning_rate\.', run.err.splitlines()[-1])
-    assert not Path('never').exists() and len(list(Path('run').glob('*.png'))) == 2
+    run = main('--n_epochs', 9, '--seed', 3, '--log_dir', 'run')
+    assert (run.status, run.out.count('\n')) == (1, 2) and len(list(Path('run').glob('*.png'))) == 2
+    assert run.err.splitlines()[1:] == [
+        'dae_mnist.py: epoch 2 costs nan. The last whole epoch is kept in run.']
     np.testing.assert_equal(learned('run'), expected)
 
 
