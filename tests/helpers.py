@@ -102,13 +102,16 @@ def learned(folder):
 
 
 def read_edits(path=ROOT / 'README.md'):
-    """Return {title: diff} of the exercises in the tutorial that have a `diff` block."""
+    """Return {title: diff} of the exercises in the tutorial that have a `diff` block.
+
+    The title stands in bold above its block: **2. Cross-entropy.**
+    """
     edits = {}
-    for section in path.read_text('utf-8').split('\n### ')[1:]:
-        blocks = re.findall(r'^```diff\n(.*?)^```$', section, re.S | re.M)
-        if blocks:
-            title = section.splitlines()[0].split('. ')[-1]
-            edits[title] = blocks[0]
+    for part in re.split(r'^\*\*', path.read_text('utf-8'), flags=re.M)[1:]:
+        blocks = re.findall(r'^```diff\n(.*?)^```$', part, re.S | re.M)
+        title = re.match(r'\d+\. ([^.*]+)\.\*\*', part)
+        if blocks and title:
+            edits[title[1]] = blocks[0]
     return edits
 
 
@@ -119,3 +122,10 @@ def apply_edit(text, diff):
         assert text.count(old) == 1, f'{text.count(old)} times in the script:\n{old}'
         text = text.replace(old, new)
     return text
+
+
+def read_keras_block(path=ROOT / 'README.md'):
+    """Return the block of the tutorial that trains a network like the script's in Keras."""
+    blocks = re.findall(r'^```python\n(.*?)^```$', path.read_text('utf-8'), re.S | re.M)
+    (block,) = [block for block in blocks if 'Dropout' in block]
+    return block
