@@ -73,16 +73,17 @@ def binomial_mask(rng, shape, corruption_level):
 def corrupt(X, mask):
     """Return images X [N, width] with a 0 for each pixel that the mask destroys.
 
-    Use only arithmetic here, no == and no np.where, because X and mask are parts of a graph in
-    training. Draw random numbers in binomial_mask, because it is called for each batch: NumPy's
-    would be drawn here only once, when the graph is built.
+    For another noise change both functions. binomial_mask draws the random numbers, for each batch
+    anew; here NumPy's would be drawn once, when the graph is built. This function combines them
+    with X, by arithmetic alone, because X and mask are parts of a graph in training: there == and
+    np.where do not work.
     """
     tilde_X = mask * X  # (1) corrupted input
     return tilde_X
 
 
 def model(tilde_X, W, b, W_prime, b_prime):
-    """Return Y [N, n_hidden] and Z [N, width] for damaged images tilde_X [N, width]."""
+    """Return Y [N, n_hidden], the code, and Z [N, width], for damaged images tilde_X [N, width]."""
     Y = tf.nn.sigmoid(tf.matmul(tilde_X, W) + b)  # (2) hidden code
     Z = tf.nn.sigmoid(tf.matmul(Y, W_prime) + b_prime)  # (3) reconstructed input
     return Y, Z
@@ -112,7 +113,10 @@ def build_graph(n_visible, n_hidden, learning_rate, seed=None):
         weights = {'W': W, 'b': b, 'W_prime': W_prime, 'b_prime': b_prime}
 
         Y, Z = model(corrupt(X, mask), **weights)
+        # A sum over pixels and images: a mean needs a learning rate about 100,000 times as large.
         cost = tf.reduce_sum(tf.square(X - Z))  # (4) minimize squared error
+        if None in tf.gradients(cost, tf.trainable_variables()):
+            raise ValueError('a variable does not change the cost: is it in weights and in model?')
         train_op = tf.train.GradientDescentOptimizer(learning_rate).minimize(cost)
         init_op = tf.global_variables_initializer()
     return SimpleNamespace(graph=graph, X=X, mask=mask, weights=weights, cost=cost,
@@ -129,15 +133,15 @@ def check_images(name, images, low, high):
         raise ValueError(f'{name} has numbers that are nan')
     if images.min() < low or images.max() > high:
         raise ValueError(f'{name} has numbers from {images.min()} to {images.max()}, but they must '
-                         f'be from {low} to {high}. For bytes: x / 255')
+                         f'be from {low} to {high}. Divide by the largest possible: bytes by 255')
     return images
 
 
 def train_epochs(trX, teX, *, n_epochs=n_epochs, batch_size=batch_size, n_hidden=n_hidden,
                  learning_rate=learning_rate, corruption_level=corruption_level, seed=None):
-    """Train on the images trX [N, width], from 0 to 1; after each epoch yield i, cost, learned.
+    """Train a new network on images trX [N, width]; after each epoch yield i, cost, learned.
 
-    Epochs are numbered from 0. The cost is that of all test images teX [N, width], damaged anew.
+    Images go from 0 to 1, epochs from 0. The cost is that of all test images teX, damaged anew.
     `learned` is a dict of float32 arrays: W [width, n_hidden], b, W_prime, b_prime. Batches are
     taken in order, so shuffle sorted images. Images that do not fill a batch are not used (of 255
     images 127). Nothing is printed or saved. Raises ValueError at the call for an argument that
@@ -199,7 +203,7 @@ def encode(learned, images):
     """Return the hidden code, float32 [N, n_hidden] from 0 to 1; arguments as in `restore`.
 
     Multiply undamaged images by 1 - corruption_level first, because in training only this share of
-    the brightness was left. (After noise that adds to pixels, leave them as they are.)
+    the brightness was left. After another noise take the mean code of 20 damaged copies of each.
     """
     Y, _ = run_model(learned, images)
     return Y
@@ -233,7 +237,7 @@ def load_images(data_dir=None):
 
 
 def tile(images, columns):
-    """Return the bytes of a PNG: square images [N, width], numbers from -9 to 9, in `columns`.
+    """Return the bytes of a PNG: square grey images [N, width], from -9 to 9, in `columns`.
 
     They are drawn twice as large, 0 and below as black, 1 and above as white. Raises ValueError.
     """
@@ -256,7 +260,7 @@ def write_pictures(folder, learned, images, damaged):
     pictures = {'filters.png': tile(filters, 10), 'reconstructions.png': tile(rows, len(images))}
     for name, png in pictures.items():
         (folder / name).write_bytes(png)
-        if 'ipykernel' in sys.modules:  # show it under a notebook's cell
+        if interactive and 'ipykernel' in sys.modules:  # show it under a notebook's cell
             from IPython.display import Image, display
             display(Image(png))
 

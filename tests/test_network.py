@@ -1,5 +1,6 @@
 """Training, with the listing's numbers; restoring; what follows from an edit of the script."""
 
+import re
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -9,15 +10,16 @@ import pytest
 import tensorflow.compat.v1 as tf
 from helpers import ROOT, apply_edit, finish, python, read_edits
 
-import dae_mnist
 import listing
 from dae_mnist import encode, restore, tile, train_epochs
 
+SCRIPT = (ROOT / 'dae_mnist.py').read_text('utf-8')
 PIXELS = np.random.RandomState(0).random_sample((340, 784)).astype(np.float32)
 TRAIN, TEST = PIXELS[:300], PIXELS[300:] / 2  # of 300 images a batch leaves some over
 BYTES = np.full([300, 28, 28], 255, np.uint8)
-UNTRAINED = {'W': np.zeros([784, 9], 'f'), 'b': np.zeros(9, 'f'),
-             'W_prime': np.zeros([9, 784], 'f'), 'b_prime': np.zeros(784, 'f')}
+SHAPES = {'W': (784, 9), 'b': (9,), 'W_prime': (9, 784), 'b_prime': (784,)}
+LEARNED = {name: np.random.RandomState(0).uniform(-1, 1, shape).astype(np.float32)
+           for name, shape in SHAPES.items()}
 
 
 def train(trX=TRAIN, teX=TEST, **settings):
@@ -51,6 +53,14 @@ def test_a_seed_repeats_a_training_and_none_does_not():
     assert costs[0] == costs[1] and len(set(costs)) == 4
 
 
+def test_edited_constants_are_the_defaults():
+    names = ['n_epochs', 'batch_size', 'n_hidden', 'learning_rate', 'corruption_level']
+    text = re.sub(f'^({"|".join(names)}) = .*', r'\1 = "\1"', SCRIPT, flags=re.M)
+    edited = ModuleType('edited')
+    exec(text, vars(edited))
+    assert edited.train_epochs.__kwdefaults__ == {**dict(zip(names, names)), 'seed': None}
+
+
 def test_two_trainings_take_turns_and_change_no_global_state():
     def state():
         return repr(np.random.get_state()), tf.get_default_graph(), tf.executing_eagerly()
@@ -68,20 +78,15 @@ def test_two_trainings_take_turns_and_change_no_global_state():
 
 @pytest.mark.parametrize('changed, words', [
     ({'trX': BYTES}, r'trX has the shape \(300, 28, 28\).* x.reshape\(len\(x\), -1\)$'),
-    ({'trX': BYTES.reshape(300, 784)}, 'trX has numbers from 255.0 to 255.0, .*0 to 1.* x / 255'),
-    ({'teX': BYTES[:9] / 255}, r'teX has the shape \(9, 28, 28\)'),
-    ({'teX': BYTES[0].ravel() / 255}, r'teX has the shape \(784,\)'),
+    ({'trX': BYTES.reshape(300, 784)}, 'trX has numbers from 255.0 to .*0 to 1.* bytes by 255'),
     ({'teX': np.zeros([0, 784])}, r'teX has the shape \(0, 784\)'),
-    ({'teX': 0.5}, r'teX has the shape \(\)'), ({'seed': -1}, '[Ss]eed'),
     ({'teX': [[0.5] * 784, [0.5] * 783 + [1.001]]}, 'teX has numbers from 0.5 to 1.00'),
     ({'teX': [[0.5] * 784, [0.5] * 783 + [-0.001]]}, 'teX has numbers from -0.00.* to 0.5'),
     ({'teX': [[0.5] * 784, [0.5] * 783 + [float('nan')]]}, 'teX has numbers that are nan$'),
     ({'teX': np.zeros([9, 100])}, 'trX has images of 784 pixels, but teX of 100'),
-    ({'batch_size': 301}, 'batch_size is 301, .* from 1 to 300'), ({'batch_size': 0}, 'size is 0,'),
-    ({'n_epochs': 0}, 'n_epochs is 0,'), ({'n_hidden': 0}, 'n_hidden is 0,'),
-    *(({'learning_rate': rate}, f'learning_rate is {rate},') for rate in (0, -1, float('nan'))),
-    *(({'corruption_level': level}, f'level is {level},') for level in (30, 1, -0.1))])
+    ({'batch_size': 301}, 'batch_size is 301, .* from 1 to 300')])
 def test_what_cannot_be_trained_on_is_refused_at_the_call(changed, words):
+    """What the flags set is refused in test_script.py."""
     with pytest.raises(ValueError, match=words):
         train_epochs(**{'trX': TRAIN, 'teX': TEST, **changed})
 
@@ -94,28 +99,20 @@ def test_lists_bits_and_other_widths_are_trained_on():
     assert abs(narrow['W']).max() == pytest.approx(4 * np.sqrt(6 / (195 + 9)), rel=0.01)
 
 
-def test_a_cost_that_is_not_finite_ends_the_training_after_the_good_epochs():
-    epochs = train_epochs(TRAIN, TEST, n_epochs=2, learning_rate=1e38)
-    with pytest.raises(FloatingPointError, match='epoch 0 costs nan: lower the learning_rate, or'):
-        next(epochs)
-
-
 def test_restore_and_encode_are_the_formula():
-    rng = np.random.RandomState(0)
-    shapes = {'W': (784, 9), 'b': (9,), 'W_prime': (9, 784), 'b_prime': (784,)}
-    learned = {name: np.float32(rng.uniform(-1, 1, shape)) for name, shape in shapes.items()}
-    for X in rng.normal(0.5, 1, (7, 784)), BYTES[:3].reshape(3, 784) // 255:  # noise; ones as bytes
-        Y = 1 / (1 + np.exp(-(X @ learned['W'] + learned['b'])))
-        Z = 1 / (1 + np.exp(-(Y @ learned['W_prime'] + learned['b_prime'])))
-        np.testing.assert_allclose(encode(learned, X.tolist()), Y, atol=1e-5)
-        np.testing.assert_allclose(restore(learned, X.tolist()), Z, atol=1e-5)
-    assert encode(learned, X).dtype == restore(learned, X).dtype == np.float32
+    noise = np.random.RandomState(0).normal(0.5, 1, (7, 784))
+    for X in noise, BYTES[:3].reshape(3, 784) // 255:  # the second are ones, as bytes
+        Y = 1 / (1 + np.exp(-(X @ LEARNED['W'] + LEARNED['b'])))
+        Z = 1 / (1 + np.exp(-(Y @ LEARNED['W_prime'] + LEARNED['b_prime'])))
+        np.testing.assert_allclose(encode(LEARNED, X.tolist()), Y, atol=1e-5)
+        np.testing.assert_allclose(restore(LEARNED, X.tolist()), Z, atol=1e-5)
+    assert encode(LEARNED, X).dtype == restore(LEARNED, X).dtype == np.float32
     with pytest.raises(ValueError, match='783.*784'):
-        encode(learned, np.zeros([2, 783]))
+        encode(LEARNED, np.zeros([2, 783]))
 
 
 @pytest.mark.parametrize('use', [
-    lambda images: restore(UNTRAINED, images), lambda images: encode(UNTRAINED, images),
+    lambda images: restore(LEARNED, images), lambda images: encode(LEARNED, images),
     lambda images: tile(images, 2)], ids=['restore', 'encode', 'tile'])
 def test_images_that_cannot_be_are_refused_by_all_in_the_same_words(use):
     good = np.zeros([2, 784])
@@ -126,7 +123,7 @@ def test_images_that_cannot_be_are_refused_by_all_in_the_same_words(use):
         images[1, 0] = bad
         with pytest.raises(ValueError, match=f'images has numbers {words}'):
             use(images)
-    with pytest.raises(ValueError, match='255.0, but they must be from -9 to 9. For .* x / 255'):
+    with pytest.raises(ValueError, match='255.0, but .* from -9 to 9. Divide .* bytes by 255'):
         use(BYTES.reshape(-1, 784))
     with pytest.raises(ValueError, match=r'images has the shape \(784,\)'):
         use(good[0])
@@ -168,16 +165,24 @@ def assert_damage(title, edited, X):
         assert abs((damage == -X).mean() - 0.3) < 0.01 and set(np.unique(damage / X)) == {-1, 0}
 
 
+def test_a_variable_that_is_not_handed_over_is_told():
+    edited = ModuleType('edited')
+    edit = read_edits()['Untied weights'].replace('+        W_prime', '+        V')
+    edit += '+        W_prime = tf.transpose(W)\n'
+    exec(apply_edit(SCRIPT, edit), vars(edited))
+    with pytest.raises(ValueError, match='a variable does not change the cost'):
+        next(edited.train_epochs(TRAIN, TEST))
+
+
 @pytest.mark.parametrize('title', [
     'no edit', 'Cross-entropy', 'Gaussian noise', 'Untied weights', 'a second layer',
     'salt and pepper'])
-def test_an_edited_script_restores_with_what_it_trained(title, small_set, empty_folder):
+def test_an_edited_script_restores_with_what_it_trained(title, small_set, empty_folder, capsys):
     edits = {**read_edits(), 'a second layer': SECOND_LAYER, 'salt and pepper': SALT_AND_PEPPER,
              'no edit': ''}
     assert len(edits) == 6
     edited = ModuleType('edited')
-    edited.__file__ = dae_mnist.__file__
-    exec(apply_edit(Path(edited.__file__).read_text('utf-8'), edits[title]), vars(edited))
+    exec(apply_edit(SCRIPT, edits[title]), vars(edited))
     assert_damage(title, edited, np.clip(PIXELS, 0.01, 0.99))
     # At level 0 no noise changes an image, so the weights must give the cost.
     settings = {'n_epochs': 2, 'learning_rate': 0.001, 'corruption_level': 0., 'seed': 0}
@@ -197,3 +202,6 @@ def test_an_edited_script_restores_with_what_it_trained(title, small_set, empty_
     kept = edited.main(['--data_dir', str(small_set), '--n_hidden', '9', '--n_epochs', '1',
                         '--log_dir', 'run'])
     assert set(kept) == set(learned) and Path('run', 'reconstructions.png').exists()
+    X = edited.load_images(small_set)[1]
+    damaged = edited.corrupt(X, edited.binomial_mask(np.random.RandomState(0), X.shape, 0.3))
+    assert f'squared error of {np.square(X - damaged).sum():.0f}.' in capsys.readouterr().err

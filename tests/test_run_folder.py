@@ -1,10 +1,8 @@
 """What a run leaves: the weights and two pictures; and what a stopped or killed one leaves."""
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from unittest import mock
@@ -45,121 +43,74 @@ def tiles(path, columns):
 
 
 @pytest.mark.parametrize('n_hidden, drawn, places', [(9, 9, 10), (130, 100, 100)])
-def test_filters_are_columns_of_w_on_one_scale(n_hidden, drawn, places):
+def test_filters_are_columns_of_w_and_the_damaged_are_restored(n_hidden, drawn, places):
     W = np.random.RandomState(0).normal(0, 5, (784, n_hidden))  # some are beyond black and white
     weights = {'W': W, 'b': np.zeros(n_hidden), 'W_prime': -W.T, 'b_prime': np.zeros(784)}
-    dae_mnist.write_pictures(Path(), weights, np.zeros([1, 784]), np.zeros([1, 784]))
+    images, damaged = np.random.RandomState(1).random_sample((2, 3, 784))
+    dae_mnist.write_pictures(Path(), weights, images, damaged)
     filters = tiles('filters.png', 10)
     assert len(filters) == places and not filters[drawn:].any()
     assert abs(filters[:drawn] - 255 * np.clip(0.5 + W.T[:100] / 2, 0, 1)).max() < 0.51
+    restored = tiles('reconstructions.png', 3)[6:]
+    assert abs(restored - 255 * dae_mnist.restore(weights, damaged)).max() < 0.51
 
 
 @pytest.mark.parametrize('count, level', [(40, 0.3), (40, 0.6), (4, 0.), (1, 0.3)])
-def test_reconstructions_are_clean_damaged_restored(tmp_path, count, level):
+def test_the_reconstructions_and_the_cost_of_their_damage(tmp_path, capsys, count, level):
     arrays = random_set(test=count)
     result = main(write_set(tmp_path / 'data', arrays), '--corruption_level', str(level))
-    shown = min(count, 10)
-    clean, damaged, restored = tiles('run/reconstructions.png', shown).reshape(3, shown, 784)
-    np.testing.assert_array_equal(clean, arrays[TEST_IMAGES][:10].reshape(shown, 784))
-    lost = damaged != clean
-    assert not damaged[lost].any() and abs(lost.mean() - level) < 0.05
-    assert abs(restored - 255 * dae_mnist.restore(result, damaged / 255)).max() < 0.51
+    clean = np.float32(arrays[TEST_IMAGES].reshape(count, 784) / 255)
+    mask = dae_mnist.binomial_mask(np.random.RandomState(0), clean.shape, level)
+    damaged = clean * mask
+    told = [f'The results go to {Path("run")}.']
+    if level > 0:
+        told.append('Left as they are, the damaged test images have a squared error of '
+                    f'{np.square(clean - damaged).sum():.0f}.')
+    assert capsys.readouterr().err.splitlines() == told
+    rows = np.concatenate([clean[:10], damaged[:10], dae_mnist.restore(result, damaged[:10])])
+    drawn = tiles('run/reconstructions.png', min(count, 10))
+    assert abs(drawn - 255 * rows).max() < 0.51
 
 
-def test_the_yardstick_is_of_the_damage_that_the_pictures_show(small_set, capsys):
-    for run, level in ('a', 0.3), ('b', 0.3), ('c', 0.):
-        main(small_set, '--corruption_level', str(level), '--log_dir', run)
-        told = capsys.readouterr().err.splitlines()
-        images = dae_mnist.load_images(small_set)[1]
-        mask = dae_mnist.binomial_mask(np.random.RandomState(0), images.shape, level)
-        damaged = tiles(f'{run}/reconstructions.png', 10)[10:20]
-        assert (damaged == np.rint(255 * images * mask)[:10]).all()
-        error = np.square(images * ~mask).sum(dtype=float)
-        expected = [f'The results go to {run}.', 'Left as they are, the damaged test images have '
-                    f'a squared error of {error:.0f}.']
-        assert told == expected[:2 if level > 0 else 1]
-
-
-def test_tile_takes_square_images_of_any_size():
-    pixels = tf.image.decode_png(dae_mnist.tile(np.ones([3, 196]), 2)).numpy()
+def test_tile_takes_square_images_of_any_size_and_clips_them():
+    images = np.repeat([[3.3], [-2.5], [1.]], 196, axis=1)
+    pixels = tf.image.decode_png(dae_mnist.tile(images, 2)).numpy()
     assert pixels.shape == (60, 60, 1) and set(pixels.ravel()) == {0, 255}
 
 
-def stop_at_line(number, small_set):
-    """Run main, with a KeyboardInterrupt at so many lines of the script; return how many it had.
-
-    No line counts after the pictures are begun.
-    """
-    count = 0
-
-    def trace(frame, event, _):
-        nonlocal count
-        if frame.f_code.co_filename != dae_mnist.__file__:
-            return None
-        if frame.f_code.co_name == 'write_pictures':
-            sys.settrace(None)
-        elif event == 'line':
-            count += 1
-            if count == number:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return trace
-    sys.settrace(trace)
-    try:
+@pytest.mark.parametrize('stop, status, reason', [
+    (KeyboardInterrupt(), 130, 'stopped'),
+    (OSError(28, 'No space left on device'), 1, '[Errno 28] No space left on device')],
+    ids=['Ctrl-C', 'full disk'])
+@pytest.mark.parametrize('module, function, call, kept', [
+    (dae_mnist, 'binomial_mask', 3, 0),  # called for the pictures, then for each of two batches
+    (os, 'replace', 1, 0), (os, 'replace', 3, 2),
+    (dae_mnist, 'print', 3, 1), (dae_mnist, 'print', 5, 3)])  # twice before the first epoch
+def test_a_stop_keeps_the_last_whole_epoch(
+        module, function, call, kept, stop, status, reason, small_set, weights, monkeypatch,
+        capsys):
+    effects = [mock.DEFAULT] * (call - 1) + [stop] + [mock.DEFAULT] * 9
+    stopping = mock.Mock(wraps=getattr(module, function, print), side_effect=effects)
+    monkeypatch.setattr(module, function, stopping, raising=False)
+    with pytest.raises((SystemExit, type(stop))) as ended:
         main(small_set)
-    finally:
-        sys.settrace(None)
-    return count
-
-
-def test_a_stop_at_any_line_keeps_the_last_whole_epoch(small_set, weights, capsys):
-    total = stop_at_line(-1, small_set)
-    seen = set()
-    for number in range(total // 3, total + 1, 5):
-        shutil.rmtree('run', ignore_errors=True)
-        capsys.readouterr()
-        with pytest.raises((SystemExit, KeyboardInterrupt)) as stop:  # never the end of all tests
-            stop_at_line(number, small_set)
-        out, err = capsys.readouterr()
-        printed = len(out.splitlines())
-        seen.add(printed)
-        if stop.type is KeyboardInterrupt:
-            assert printed == 0 and not [*Path('run').glob('*')]
-        else:
-            assert stop.value.code == 130 and sorted(os.listdir('run')) == RESULTS
-            assert err.endswith('dae_mnist.py: stopped. The last whole epoch is kept in run.\n')
-            # One more than printed, if the stop came between keeping and printing.
-            assert any(np.array_equal(learned('run')['W'], epoch['W'])
-                       for epoch in weights[max(printed - 1, 0):printed + 1])
-    assert seen >= {0, 1, 2}
-
-
-@pytest.mark.parametrize('number', [1, 3])
-def test_a_full_disk_keeps_the_last_whole_epoch(number, small_set, weights, monkeypatch, capsys):
-    calls = [mock.DEFAULT] * (number - 1) + [OSError(28, 'No space left on device')]
-    monkeypatch.setattr(os, 'replace', mock.Mock(wraps=os.replace, side_effect=calls))
-    with pytest.raises((SystemExit, OSError)) as stop:
-        main(small_set)
-    out, err = capsys.readouterr()
-    assert out.count('\n') == number - 1
-    if number == 1:
-        assert stop.type is OSError and not os.listdir('run')
+    if kept == 0:
+        assert ended.value is stop and not list(Path().glob('run/*'))
     else:
-        assert stop.value.code == 1 and sorted(os.listdir('run')) == RESULTS
-        assert err.splitlines()[-1] == ('dae_mnist.py: [Errno 28] No space left on device. '
-                                        'The last whole epoch is kept in run.')
-        np.testing.assert_equal(learned('run'), weights[1])
+        assert ended.value.code == status and sorted(os.listdir('run')) == RESULTS
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f'dae_mnist.py: {reason}. The last whole epoch is kept in run.')
+        np.testing.assert_equal(learned('run'), weights[kept - 1])
 
 
-def test_a_closed_pipe_ends_the_run_with_its_pictures(small_set):
-    flags = f'--data_dir {small_set} --n_hidden 9 --n_epochs 1000000 --log_dir run'.split()
-    process = python(ROOT / 'dae_mnist.py', *flags)
-    process.stdout.readline()
-    process.stdout.close()
-    process.stdout = None  # or finish would read it
-    run = finish(process)
-    assert run.status != 0 and sorted(os.listdir('run')) == RESULTS
-    assert 'Broken pipe. The last whole epoch is kept in run.' in run.err
+def test_the_pictures_come_before_the_message(small_set, monkeypatch):
+    """With `2>&1 | tee`, Ctrl-C ends also what the message is written to."""
+    effects = [mock.DEFAULT] * 2 + [KeyboardInterrupt(), BrokenPipeError()]
+    stopping = mock.Mock(wraps=print, side_effect=effects)
+    monkeypatch.setattr(dae_mnist, 'print', stopping, raising=False)
+    with pytest.raises(BrokenPipeError):
+        main(small_set)
+    assert sorted(os.listdir('run')) == RESULTS
 
 
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
