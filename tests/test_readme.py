@@ -265,6 +265,10 @@ PROSE = {'tutorial': {
     'our network alone, at {:.1f}, is far': [cost(SOME)],
     'destroyed with probability {}.': [dae_mnist.corruption_level],
     '1 / (1 + exp(-sum))': [],
+    'White is a positive weight: ink there turns the unit on. Black is a negative weight: ink': [],
+    'Without noise, the grain of most of these units becomes coarser': [],
+    'learned from {:,} digits without labels': [55000],
+    'Will {:,} weights more restore better?': [784 * 500],
     'and {:,} weights are saved': [784 * 500],
     'batch of {} images': [dae_mnist.batch_size],
     'Two runs got to a cost of {:.1f} and {:.1f}, with Adam': KERAS,
@@ -314,6 +318,19 @@ def test_numbers_in_prose(name):
     for fragment, numbers in PROSE[name].items():
         sentence = fragment.format(*numbers).replace(' %', '%')
         assert sentence in text, sentence
+
+
+def test_the_commands_of_the_exercises_train_the_networks_of_their_answers():
+    commands = re.findall(r'^`python (?:dae_mnist|ex\d)\.py (.*) --log_dir logs/ex(\d)`$', TUTORIAL,
+                          re.M)
+    rows = {row[0]: row for row in REPORTED['network'] if re.match(r'\d\. ', row)}
+    assert [number for _, number in commands] == list(rows) == list('1234')
+    for flags, number in commands:
+        values = dae_mnist.parse_flags(flags.split())
+        assert values['learning_rate'] == mean('network', rows[number], 'rate')
+        assert values['n_epochs'] == 20
+        assert values['n_hidden'] == (50 if '50 units' in rows[number] else 500)
+        assert values['corruption_level'] == (0 if 'no noise' in rows[number] else 0.3)
 
 
 def test_the_lines_of_a_run_are_the_reports():
