@@ -18,7 +18,7 @@ For N clean images X, where * goes pixel by pixel and @ is the product of matric
     cost = sum((X - Z)^2)               a number  compares with the clean X, not with tilde_X    (4)
 
 `python dae_mnist.py --seed 0` prints a line after each epoch, one pass over the training images:
-its number, and the cost of all 10,000 test images together. On MNIST the first line is
+its number, and the cost of all 10,000 test images together. On MNIST the first is
 `0 111713.84` (TensorFlow 2.21, CPU). After 100 epochs the cost is about 56,000, or 5.6 an image.
 Damaged images left as they are would cost 26.8 each, black images 89.3. The run makes a folder with
 learned.npz, the weights; filters.png, the weights of 100 hidden units as images; and
@@ -33,7 +33,7 @@ reconstructions.png, ten test images clean, damaged and restored. The same in Py
 
     damaged = corrupt(teX, binomial_mask(np.random.RandomState(0), teX.shape, 0.3))
     restored = restore(learned, damaged)
-    code = encode(learned, 0.7 * teX)  # as bright as in training, where 30 % was lost
+    code = encode(learned, 0.7 * teX)  # as dark as in training, where 30 % was missing
 
 The network is that of P. Vincent and others, "Extracting and composing robust features with
 denoising autoencoders", ICML 2008. There each image loses equally many pixels, and the cost is the
@@ -61,8 +61,8 @@ n_hidden = 500  # hidden units: the length of the hidden code
 corruption_level = 0.3  # the probability that a pixel is destroyed, that is, set to 0
 batch_size = 128  # images per step
 n_epochs = 100  # passes over the training images
-learning_rate = 0.02  # suits this cost, noise and size; if you change one, try 0.005 and 0.001
-noise_limit = 9  # a pixel beyond is a mistake: Gaussian noise of 0.5 gives -2.5 or 3.3, a byte 255
+learning_rate = 0.02  # suits this cost, noise, batch and size; after a change try 0.005, 0.001
+noise_limit = 9  # noisy images stay within -9 to 9 (Gaussian of 0.5: -2.5, 3.3), bytes do not
 
 
 def binomial_mask(rng, shape, corruption_level):
@@ -73,10 +73,10 @@ def binomial_mask(rng, shape, corruption_level):
 def corrupt(X, mask):
     """Return images X [N, width] with a 0 for each pixel that the mask destroys.
 
-    For another noise change both functions. binomial_mask draws the random numbers, for each batch
-    anew; here NumPy's would be drawn once, when the graph is built. This function combines them
-    with X, by arithmetic alone, because X and mask are parts of a graph in training: there == and
-    np.where do not work.
+    For another noise change two functions. binomial_mask draws its random numbers, and runs for
+    each batch. This one combines them with X, and runs once in training, when the graph is built:
+    a number that NumPy drew here would stay the same for all batches. X and mask are parts of the
+    graph then, so use only + - * /, because == and np.where do not work on them.
     """
     tilde_X = mask * X  # (1) corrupted input
     return tilde_X
@@ -109,7 +109,7 @@ def build_graph(n_visible, n_hidden, learning_rate, seed=None):
         b = tf.Variable(tf.zeros([n_hidden]), name='b')
         W_prime = tf.transpose(W)  # tied: no variable of its own
         b_prime = tf.Variable(tf.zeros([n_visible]), name='b_prime')
-        # These are kept, and model gets them by name: a new layer's weights belong here and there.
+        # These are kept, and are the arguments of model: add the weights of a new layer to both.
         weights = {'W': W, 'b': b, 'W_prime': W_prime, 'b_prime': b_prime}
 
         Y, Z = model(corrupt(X, mask), **weights)
@@ -163,7 +163,7 @@ def train_epochs(trX, teX, *, n_epochs=n_epochs, batch_size=batch_size, n_hidden
 
     def epochs():  # a generator of its own, so that the checks above do not wait for the loop
         dae = build_graph(trX.shape[1], n_hidden, learning_rate, seed)
-        # `with tf.Session()` would stay open at a yield, and change the caller's default graph.
+        # `with tf.Session()` would make this graph the caller's default graph at each yield.
         with closing(tf.Session(graph=dae.graph)) as sess:
             sess.run(dae.init_op)
             for i in range(n_epochs):
@@ -193,7 +193,7 @@ def restore(learned, images):
     """Restore damaged images [N, width], numbers from -9 to 9; return float32 from 0 to 1.
 
     learned: the weights that `train_epochs` yields, or np.load('.../learned.npz'). Raises
-    ValueError for images that are other numbers or have another width than those of the training.
+    ValueError for other numbers, and for images with more or fewer pixels than in the training.
     """
     _, Z = run_model(learned, images)
     return Z
@@ -216,9 +216,9 @@ interactive = hasattr(sys, 'ps1')  # at a prompt or in a notebook, where Python 
 def load_images(data_dir=None):
     """Return training and test images, float32 [N, n_visible] from 0 to 1.
 
-    They are those of a folder with MNIST's file names, if one is named. Otherwise they are MNIST's,
-    downloaded at first, or the sample's, if MNIST cannot be had. Raises OSError (files are missing)
-    or ValueError (damaged files, images of another size).
+    With data_dir they are read from that folder, which has files named as MNIST's. Without it they
+    are MNIST's, downloaded the first time; if that fails, the sample's. Raises OSError (files are
+    missing) or ValueError (damaged files, images of another size).
     """
     if data_dir is not None:
         folder = Path(data_dir).expanduser()
@@ -266,7 +266,7 @@ def write_pictures(folder, learned, images, damaged):
 
 
 def parse_flags(argv):
-    """Return the values of all flags, a dict. A flag that is not one ends the script."""
+    """Return the values of all flags, a dict. An unknown flag ends the script."""
     parser = argparse.ArgumentParser('dae_mnist.py', usage=argparse.SUPPRESS, allow_abbrev=False)
     parser.description = 'Usage: python dae_mnist.py [--flag value] ... Train an autoencoder.'
     add = parser.add_argument

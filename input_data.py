@@ -4,8 +4,8 @@ Save this file as input_data.py beside your script, and write `import input_data
 - It needs Python 3.9 or later and NumPy, but not TensorFlow.
 - If only some of the four files are there, that is a ValueError. TensorFlow's added the others.
 - `source_url=None` downloads nothing.
-- `fake_data=True` is a ValueError. `DataSet` has no `fake_data` and no `one_hot`.
-- A batch longer than the set is a ValueError. TensorFlow's gave fewer images than asked for.
+- `fake_data=True` is a ValueError. `DataSet(...)` takes no `fake_data` and no `one_hot`.
+- A batch longer than the set is a ValueError. TensorFlow's repeated images, or gave too few.
 - `np.random.seed` has no effect. The argument `seed` decides the order of the batches.
 - `images` and `labels` keep the order of the files. TensorFlow's `next_batch` reordered them.
 """
@@ -25,7 +25,7 @@ import numpy as np
 
 DEFAULT_SOURCE_URL = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
 MIRRORS = (DEFAULT_SOURCE_URL, 'https://ossci-datasets.s3.amazonaws.com/mnist/')
-MNIST_URLS = (*MIRRORS, 'https://yann.lecun.com/exdb/mnist/')  # the last was MNIST's home page
+MNIST_URLS = (*MIRRORS, 'https://yann.lecun.com/exdb/mnist/')  # mean MNIST; files come from MIRRORS
 TIMEOUT = 10  # seconds: the longest silence of a server
 NAMES = ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz',
          't10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz')
@@ -42,13 +42,13 @@ Datasets = collections.namedtuple('Datasets', ['train', 'validation', 'test'])
 
 def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, reshape=True,
                    validation_size=5000, seed=None, source_url=DEFAULT_SOURCE_URL):
-    """Return Datasets(train, validation, test) of MNIST, or of another set under its file names.
+    """Return Datasets(train, validation, test) of four files that are named as MNIST's are.
 
     Example: images, labels = read_data_sets('MNIST_data').train.next_batch(100)
     train_dir: a folder of four files, or of none of them: then all are downloaded.
     fake_data: must be false; it is here for old scripts, which pass it.
     one_hot: if true, labels are float64 [N, 10], one 1 in each row; else uint8 [N], read-only.
-    dtype: np.float32 for pixels in [0, 1], np.uint8 for [0, 255], read-only; or TensorFlow's.
+    dtype: np.float32 for pixels in [0, 1], np.uint8 for [0, 255], read-only; or tf's.
     reshape: if true, images are [N, rows * columns]; else [N, rows, columns, 1].
     validation_size: how many of the first training images are set apart, from 0 to all.
     seed: decides the order of `next_batch`; None for a new order in each run.
@@ -96,7 +96,7 @@ class DataSet:
         self._random = np.random.RandomState(seed)
 
     def next_batch(self, batch_size, fake_data=False, shuffle=True):
-        """Return a batch, copied. shuffle=False keeps the present order, at first the file's."""
+        """Return images and labels, copied. If shuffle, each epoch has an order of its own."""
         if fake_data:
             raise ValueError('fake_data=True is not supported. Leave it out.')
         if not 1 <= batch_size <= self.num_examples:
@@ -139,7 +139,7 @@ def dense_to_one_hot(labels_dense, num_classes=10):
 
 
 def maybe_download(filename, work_directory, source_url=DEFAULT_SOURCE_URL):
-    """Return the path of an IDX file, downloaded if missing, whatever set the others are of.
+    """Return the path of an IDX file, downloaded if missing. Other files are not looked at.
 
     source_url: 'http://host/folder' or 'http://host/folder/filename'; None for no download.
     """
@@ -199,7 +199,7 @@ def _find_or_download(folder, names, source_url):
     if source_url is None:
         raise FileNotFoundError(f'{advice}.')
     folder.mkdir(parents=True, exist_ok=True)
-    # This folder is removed after use. If the run is killed, it stays and can be deleted.
+    # The folder download-... is removed after use. If the run is killed, it stays: delete it.
     with tempfile.TemporaryDirectory(prefix='download-', dir=folder) as new:
         for name in names:
             Path(new, name).write_bytes(_download(name, source_url, f'{advice}.'))
@@ -218,7 +218,7 @@ def _find(folder, name):
 
 
 def _download(name, source_url, advice):
-    """Return the bytes of a file from the first address that sends a good one; else OSError."""
+    """Return the bytes of a file from the first address that sends a good one; or raise OSError."""
     source = source_url.removesuffix(name).rstrip('/') + '/'  # old scripts add the name
     is_mnist = source.replace('http:', 'https:', 1) in MNIST_URLS
     if is_mnist and name not in NAMES:
