@@ -48,7 +48,7 @@ def read_data_sets(train_dir, fake_data=False, one_hot=False, dtype=np.float32, 
     train_dir: a folder of four files, or of none of them: then all are downloaded.
     fake_data: must be false; it is here for old scripts, which pass it.
     one_hot: if true, labels are float64 [N, 10], one 1 in each row; else uint8 [N], read-only.
-    dtype: np.float32 for pixels in [0, 1], np.uint8 for [0, 255], read-only; or tf's.
+    dtype: np.float32 for pixels in [0, 1], np.uint8 for [0, 255], read-only; tf's, too.
     reshape: if true, images are [N, rows * columns]; else [N, rows, columns, 1].
     validation_size: how many of the first training images are set apart, from 0 to all.
     seed: decides the order of `next_batch`; None for a new order in each run.
@@ -107,7 +107,7 @@ class DataSet:
         self._index_in_epoch += batch_size
         if self._index_in_epoch > self.num_examples:  # the batch goes on in the next epoch
             self.epochs_completed += 1
-            self._index_in_epoch -= self.num_examples  # at least 1
+            self._index_in_epoch -= self.num_examples  # at least 1: no first batch again
             if shuffle:
                 self._order = self._random.permutation(self._order)
             chosen = np.concatenate([chosen, self._order[:self._index_in_epoch]])
@@ -115,12 +115,12 @@ class DataSet:
 
 
 def extract_images(f):
-    """Return uint8 [N, rows, columns, 1] of an IDX file, a path or open; or ValueError."""
+    """Return uint8 [N, rows, columns, 1] of IDX: a path or an open binary file; or ValueError."""
     return _read(f, dimensions=3)[..., np.newaxis]
 
 
 def extract_labels(f, one_hot=False, num_classes=10):
-    """Return uint8 [N] of an IDX file, a path or open; if one_hot, float64 [N, num_classes]."""
+    """Return uint8 [N] of IDX: a path or an open binary file; if one_hot, as dense_to_one_hot."""
     labels = _read(f, dimensions=1)
     return dense_to_one_hot(labels, num_classes) if one_hot else labels
 
@@ -154,7 +154,7 @@ def _check_pair(images_path, images, labels_path, labels):
 
 
 def _read(f, dimensions):
-    """Return the array in an IDX file, a path or open; a ValueError names the file."""
+    """Return the array in IDX, a path or an open binary file; a ValueError names the file."""
     content = f.read() if hasattr(f, 'read') else Path(f).read_bytes()
     try:
         array = _parse(content)
