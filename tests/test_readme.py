@@ -296,6 +296,8 @@ PROSE = {'tutorial': {
     'Trained to repair, it gets to {:.1f}.': [
         mean('network', '30 % noise, 50 units', '30% destroyed')],
     'random_sample(teX.shape) < {:.1f}': [1 - 0.3],
+    'net.predict(damaged / {:.1f})': [1 - 0.3],
+    'encode(learned, {:.1f} * trX[:1000]), encode(learned, {:.1f} * teX)': [1 - 0.3, 1 - 0.3],
     '{} without noise, {} with noise.': [experiments.taken(0.0).rate, experiments.taken(0.3).rate],
     '{:,} digits that a program': [15000 + 2000]},
     'data': {
